@@ -1,0 +1,178 @@
+"""The data that travels between the parts of a run.
+
+Axes: N environments at once, B episodes, T steps, A agents, U actions, O observation and S state entries,
+R rewards (1 where the team shares one reward, A where every agent has its own).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+Metrics = dict[str, float | Tensor]
+"""Name -> value. Learners leave scalars as tensors; the sink makes numbers of them once."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TeamSpec:
+    """Sizes of one team; agents with smaller observations or fewer actions are padded to these.
+
+    Attributes:
+        name: "agents" where there is only one team.
+        reward_dim: 1 for one team reward, ``n_agents`` for individual rewards.
+        state_is_joint_obs: the state is all agents' observations in a row (so it need not be stored).
+    """
+
+    name: str
+    n_agents: int
+    n_actions: int
+    obs_dim: int
+    state_dim: int
+    reward_dim: int
+    state_is_joint_obs: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnvSpec:
+    """What an environment tells the others about itself.
+
+    Attributes:
+        teams: at least one.
+        episode_limit: the most steps that an episode can have.
+        info_keys: names of the numbers that a finished episode reports (e.g. "battle_won").
+        can_render: whether ``render`` works.
+    """
+
+    teams: tuple[TeamSpec, ...]
+    episode_limit: int
+    info_keys: tuple[str, ...] = ()
+    can_render: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class TeamStep:
+    """One team's view of N environments after a reset or a step.
+
+    The arrays belong to the environment, which overwrites them in place at the next call: copy what must
+    stay. Rows of slots that were neither reset nor stepped keep stale values.
+
+    Attributes:
+        obs: float32 [N, A, O].
+        state: float32 [N, S].
+        available: bool [N, A, U]; every agent always has at least one available action (also after the end).
+        rewards: float32 [N, R]; zero after a reset.
+    """
+
+    obs: np.ndarray
+    state: np.ndarray
+    available: np.ndarray
+    rewards: np.ndarray
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimeStep:
+    """N environments after a reset or a step; buffers as in :class:`TeamStep`.
+
+    Attributes:
+        teams: one entry per team, in the order of ``EnvSpec.teams``.
+        terminated: bool [N], a true end: nothing follows, no bootstrap.
+        truncated: bool [N], cut by the time limit: the value of the last observation counts.
+            Never both: a step that terminates is not truncated.
+        failed: bool [N], the environment died in this step; its episode must be dropped. The slot is
+            usable again after the next ``reset``.
+        info: key of ``EnvSpec.info_keys`` -> float32 [N], valid in slots whose episode ended in this step.
+    """
+
+    teams: tuple[TeamStep, ...]
+    terminated: np.ndarray
+    truncated: np.ndarray
+    failed: np.ndarray
+    info: Mapping[str, np.ndarray]
+
+
+def allocate_time_step(spec: EnvSpec, n_envs: int) -> TimeStep:
+    """Allocate the buffers of a :class:`TimeStep` (zeros; every action available)."""
+    teams = []
+    for team in spec.teams:
+        obs = np.zeros((n_envs, team.n_agents, team.obs_dim), np.float32)
+        joint = obs.reshape(n_envs, -1)
+        teams.append(
+            TeamStep(
+                obs=obs,
+                state=joint if team.state_is_joint_obs else np.zeros((n_envs, team.state_dim), np.float32),
+                available=np.ones((n_envs, team.n_agents, team.n_actions), bool),
+                rewards=np.zeros((n_envs, team.reward_dim), np.float32),
+            )
+        )
+    flags = [np.zeros(n_envs, bool) for _ in range(3)]
+    info = {key: np.zeros(n_envs, np.float32) for key in spec.info_keys}
+    return TimeStep(teams=tuple(teams), terminated=flags[0], truncated=flags[1], failed=flags[2], info=info)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpisodeBatch:
+    """Whole episodes of one team, padded to the longest.
+
+    Attributes:
+        obs: float32 [B, T+1, A, O]; row ``length`` of an episode exists to bootstrap.
+        state: float32 [B, T+1, S].
+        available: bool [B, T+1, A, U]; all true in padding.
+        actions: int64 [B, T, A]; 0 in padding.
+        rewards: float32 [B, T, R], R = 1 for a team reward.
+        terminated: bool [B, T], a true end; truncation (time limit) is NOT one.
+        mask: bool [B, T], a step that really happened.
+    """
+
+    obs: Tensor
+    state: Tensor
+    available: Tensor
+    actions: Tensor
+    rewards: Tensor
+    terminated: Tensor
+    mask: Tensor
+
+    @property
+    def n_episodes(self) -> int:
+        """B."""
+        return self.mask.shape[0]
+
+    @property
+    def n_steps(self) -> int:
+        """T."""
+        return self.mask.shape[1]
+
+    def to(self, device: torch.device | str) -> EpisodeBatch:
+        """Copy to a device (no copy where it already is)."""
+        return replace(self, **{key: value.to(device) for key, value in vars(self).items()})
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpisodeStats:
+    """What happened in a set of finished episodes, for the log.
+
+    Attributes:
+        returns: float64 [E, R'], undiscounted, per team name (R' = 1 or number of agents).
+        lengths: int64 [E].
+        info: info key -> float64 [E].
+        dropped: episodes lost because their environment died.
+    """
+
+    returns: Mapping[str, np.ndarray]
+    lengths: np.ndarray
+    info: Mapping[str, np.ndarray]
+    dropped: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class PolicyOutput:
+    """A controller's networks over whole episodes.
+
+    Attributes:
+        values: float32 [B, T+1, A, U], logits of a policy or Q-values, unmasked.
+    """
+
+    values: Tensor

@@ -1,0 +1,82 @@
+"""What runners and learners may expect of environments, controllers and learners."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from torch import Tensor
+
+from core.data import EnvSpec, EpisodeBatch, Metrics, PolicyOutput, TeamStep, TimeStep
+
+
+class VecEnv(Protocol):
+    """N environments in lockstep slots. Episode ``k`` depends on its seed and the actions alone."""
+
+    spec: EnvSpec
+    n_envs: int
+
+    def reset(self, slots: np.ndarray, seeds: np.ndarray) -> TimeStep:
+        """Start new episodes in ``slots`` (int64 [K]) from ``seeds`` (uint64 [K]); other slots are left alone."""
+        ...
+
+    def step(self, actions: Sequence[np.ndarray], active: np.ndarray) -> TimeStep:
+        """Step the slots where ``active`` (bool [N]) holds; ``actions[team]`` is int64 [N, A]."""
+        ...
+
+    def render(self, slot: int = 0) -> np.ndarray:
+        """Draw one environment: uint8 [H, W, 3]."""
+        ...
+
+    def close(self) -> None:
+        """Give back processes and files; calling it twice is harmless."""
+        ...
+
+
+class Controller(Protocol):
+    """Acts for one team: networks plus the way actions are chosen."""
+
+    def begin(self, n_envs: int) -> None:
+        """Prepare N slots; every slot starts an episode."""
+        ...
+
+    def restart(self, slots: np.ndarray) -> None:
+        """Forget the history of these slots (int64 [K])."""
+        ...
+
+    def act(self, step: TeamStep, *, t_env: int, greedy: bool) -> np.ndarray:
+        """Choose actions for all N slots: int64 [N, A]."""
+        ...
+
+    def forward(self, batch: EpisodeBatch) -> PolicyOutput:
+        """Run the networks over whole episodes."""
+        ...
+
+
+class Learner(Protocol):
+    """Improves one team's networks; never logs and never sees the environment."""
+
+    def observe(self, batch: EpisodeBatch) -> None:
+        """See newly gathered episodes once (reward statistics)."""
+        ...
+
+    def train(self, batch: EpisodeBatch, *, t_env: int) -> Metrics:
+        """One training iteration."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that an exact resume needs."""
+        ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what :meth:`state_dict` gave."""
+        ...
+
+
+class Mixer(Protocol):
+    """Joins the agents' chosen Q-values."""
+
+    def __call__(self, q: Tensor, state: Tensor) -> Tensor:
+        """q [B, T, A], state [B, T, S] -> [B, T, 1] (or [B, T, A] where nothing is mixed)."""
+        ...
