@@ -1,0 +1,129 @@
+"""Credit assignment with a joint critic: COMA's counterfactual and ASAE's marginal advantages.
+
+Equation numbers: Wan et al., "Multi-agent Policy Optimization with Approximatively Synchronous Advantage
+Estimation", arXiv 2012.03488v3. Axes: B episodes, T steps, A agents, M samples, K enumerated joint actions of
+the partners, U own actions.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Marginal:
+    """Marginal advantages.
+
+    Attributes:
+        advantage: [B, T, A, U].
+        standard_error: [B, T, A, U], of the Monte-Carlo mean; zero where it is exact or m = 1.
+    """
+
+    advantage: Tensor
+    standard_error: Tensor
+
+
+def counterfactual(q: Tensor, pi: Tensor) -> Tensor:
+    """Counterfactual advantage of every own action (eqs. 1 and 7).
+
+    A_ctf^a(s, u) = Q(s, u) - sum_{u'} pi^a(u'|tau^a) Q(s, (u^-a, u'))
+
+    Args:
+        q: [..., U], Q(s, (u^-a, .)) for the agent's own actions.
+        pi: [..., U] (broadcast), the agent's policy.
+
+    Returns:
+        [..., U]; its mean under pi is zero.
+    """
+    return q - (pi * q).sum(-1, keepdim=True)
+
+
+def marginal(q_samples: Tensor, pi: Tensor) -> Marginal:
+    """Monte-Carlo marginal advantage of every own action (eq. 10).
+
+    A_mar^a(s, u^a) ~ 1/m sum_j A_ctf^a(s, (u^a, u_j^-a)),  u_j^-a ~ pi^-a
+
+    Args:
+        q_samples: [B, T, A, M, U], Q(s, (u_j^-a, .)) of sample j.
+        pi: [B, T, A, U].
+    """
+    per_sample = counterfactual(q_samples, pi.unsqueeze(-2))
+    m = per_sample.shape[-2]
+    advantage = per_sample.mean(-2)  # eq. 10
+    if m == 1:
+        return Marginal(advantage, torch.zeros_like(advantage))
+    return Marginal(advantage, per_sample.std(-2) / math.sqrt(m))
+
+
+def exact_marginal(q_joint: Tensor, partner_probs: Tensor, pi: Tensor) -> Marginal:
+    """Marginal advantage by enumerating the partners' joint actions (eq. 8).
+
+    A_mar^a(s, u^a) = sum_{u^-a} pi^-a(u^-a) A_ctf^a(s, (u^a, u^-a))
+
+    Args:
+        q_joint: [B, T, A, K, U], Q(s, (u_k^-a, .)) of the k-th joint action of the partners.
+        partner_probs: [B, T, A, K], see :func:`partner_probabilities`.
+        pi: [B, T, A, U].
+    """
+    q_marginal = (partner_probs.unsqueeze(-1) * q_joint).sum(-2)  # eq. 3
+    advantage = counterfactual(q_marginal, pi)  # eqs. 4 and 5: V = sum_u pi^a(u) Q_mar^a(u)
+    return Marginal(advantage, torch.zeros_like(advantage))
+
+
+def joint_actions_of_partners(n_agents: int, n_actions: int) -> Tensor:
+    """Enumerate the partners' joint actions, agent by agent: int64 [A, K, A], K = U^(A-1); own entry 0."""
+    rows = []
+    for agent in range(n_agents):
+        choices = [range(1) if other == agent else range(n_actions) for other in range(n_agents)]
+        rows.append(list(itertools.product(*choices)))
+    return torch.tensor(rows, dtype=torch.int64)
+
+
+def partner_probabilities(pi: Tensor, partner_actions: Tensor) -> Tensor:
+    """pi^-a(u_k^-a) = prod_{o != a} pi^o(u_k^o) for enumerated joint actions.
+
+    Args:
+        pi: [B, T, A, U].
+        partner_actions: int64 [A, K, A] of :func:`joint_actions_of_partners`.
+
+    Returns:
+        [B, T, A, K]; sums to 1 over K.
+    """
+    n_agents = pi.shape[-2]
+    probs = torch.ones(pi.shape[:2] + partner_actions.shape[:2], dtype=pi.dtype, device=pi.device)
+    for agent in range(n_agents):
+        for other in range(n_agents):
+            if other != agent:
+                probs[:, :, agent] *= pi[:, :, other, partner_actions[agent, :, other]]
+    return probs
+
+
+def sample_joint(
+    log_pi: Tensor,
+    *,
+    n_samples: int,
+    generator: torch.Generator,
+    executed: Tensor | None = None,
+) -> Tensor:
+    """Draw joint actions from independent policies at the same state (Figure 2).
+
+    Args:
+        log_pi: [B, T, A, U], log-probabilities; unavailable actions hugely negative.
+        n_samples: m.
+        generator: the stream to draw from.
+        executed: int64 [B, T, A]; where given it is sample 1, so that m = 1 is COMA.
+
+    Returns:
+        int64 [B, T, M, A]
+    """
+    drawn = n_samples - (executed is not None)
+    shape = (*log_pi.shape[:2], drawn, *log_pi.shape[2:])
+    # argmax of log p - log E with E ~ Exp(1) is a draw from p (Gumbel-max); exp underflows to 0 for unavailable actions
+    noise = torch.empty(shape, dtype=log_pi.dtype, device=log_pi.device).exponential_(generator=generator)
+    actions = (log_pi.exp().unsqueeze(2) / noise.clamp_(min=torch.finfo(log_pi.dtype).tiny)).argmax(-1)
+    return actions if executed is None else torch.cat([executed.unsqueeze(2), actions], dim=2)

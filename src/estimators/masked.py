@@ -1,0 +1,39 @@
+"""Reductions that see real steps only, and log-probabilities that see available actions only."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def masked_mean(x: Tensor, mask: Tensor) -> Tensor:
+    """Mean over the entries whose [B, T] step really happened.
+
+    Args:
+        x: [B, T, ...].
+        mask: bool or float [B, T].
+
+    Returns:
+        scalar; 0 where nothing happened.
+    """
+    weight = mask.to(x.dtype).reshape(mask.shape + (1,) * (x.dim() - 2))
+    per_step = x.numel() // max(mask.numel(), 1)
+    return (x * weight).sum() / (weight.sum() * per_step).clamp(min=1)
+
+
+def masked_std(x: Tensor, mask: Tensor) -> Tensor:
+    """Population standard deviation over real steps; arguments as in :func:`masked_mean`."""
+    return masked_mean((x - masked_mean(x, mask)) ** 2, mask).sqrt()
+
+
+def masked_log_softmax(logits: Tensor, available: Tensor) -> Tensor:
+    """Log-probabilities over available actions.
+
+    Args:
+        logits: [..., U].
+        available: bool [..., U], at least one per row.
+
+    Returns:
+        [..., U]; unavailable actions get a huge negative but finite number, so that p * log p is 0 and no NaN arises.
+    """
+    return torch.log_softmax(logits.masked_fill(~available, torch.finfo(logits.dtype).min / 4), dim=-1)
