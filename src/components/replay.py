@@ -1,0 +1,106 @@
+"""Replay of whole episodes, stored compactly."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from core.data import EpisodeBatch, TeamSpec
+
+
+class Replay:
+    """A ring of the newest episodes of one team.
+
+    Actions are small integers (no one-hots), masks are one length and one bit per episode, and a state that is the
+    joint observation is not stored again. The arrays are allocated as zero pages: memory grows as episodes come.
+
+    Args:
+        spec: sizes of the team.
+        episode_limit: T of the storage.
+        capacity: episodes.
+        reward_dim: R of the batches (1 for a team reward).
+        generator: stream that samples.
+    """
+
+    def __init__(
+        self, spec: TeamSpec, *, episode_limit: int, capacity: int, reward_dim: int, generator: np.random.Generator
+    ) -> None:
+        self.spec = spec
+        self.capacity = capacity
+        self.generator = generator
+        self.size = 0
+        self.position = 0
+        agents, limit = spec.n_agents, episode_limit
+        action_type = np.uint8 if spec.n_actions <= 256 else np.int32
+        self.arrays: dict[str, np.ndarray] = {
+            "obs": np.zeros((capacity, limit + 1, agents, spec.obs_dim), np.float32),
+            "available": np.zeros((capacity, limit + 1, agents, spec.n_actions), bool),
+            "actions": np.zeros((capacity, limit, agents), action_type),
+            "rewards": np.zeros((capacity, limit, reward_dim), np.float32),
+            "length": np.zeros(capacity, np.int32),
+            "terminated": np.zeros(capacity, bool),
+        }
+        if not spec.state_is_joint_obs:
+            self.arrays["state"] = np.zeros((capacity, limit + 1, spec.state_dim), np.float32)
+
+    @property
+    def n_bytes(self) -> int:
+        """Memory when full."""
+        return sum(array.nbytes for array in self.arrays.values())
+
+    def add(self, batch: EpisodeBatch) -> None:
+        """Add episodes, replacing the oldest once full."""
+        rows = (self.position + np.arange(batch.n_episodes)) % self.capacity
+        length = batch.mask.sum(1).numpy()
+        for key in ("obs", "state", "available", "actions", "rewards"):
+            if key in self.arrays:
+                source = getattr(batch, key).numpy()
+                target = self.arrays[key]
+                target[rows, : source.shape[1]] = source
+                target[rows, source.shape[1] :] = key == "available"
+        self.arrays["length"][rows] = length
+        self.arrays["terminated"][rows] = batch.terminated.any(1).numpy()
+        self.position = int((self.position + batch.n_episodes) % self.capacity)
+        self.size = min(self.size + batch.n_episodes, self.capacity)
+
+    def can_sample(self, n_episodes: int) -> bool:
+        """Whether there are that many episodes."""
+        return self.size >= n_episodes
+
+    def sample(self, n_episodes: int) -> EpisodeBatch:
+        """Draw episodes without replacement, cut to the longest of them."""
+        rows = self.generator.choice(self.size, n_episodes, replace=False, shuffle=False)
+        length = self.arrays["length"][rows]
+        n_steps = int(length.max())
+
+        def take(key: str, steps: int) -> torch.Tensor:
+            return torch.from_numpy(self.arrays[key][rows, :steps])
+
+        obs = take("obs", n_steps + 1)
+        steps = np.arange(n_steps)
+        mask = steps < length[:, None]
+        terminated = (steps == length[:, None] - 1) & self.arrays["terminated"][rows][:, None]
+        return EpisodeBatch(
+            obs=obs,
+            state=obs.flatten(2) if self.spec.state_is_joint_obs else take("state", n_steps + 1),
+            available=take("available", n_steps + 1),
+            actions=take("actions", n_steps).long(),
+            rewards=take("rewards", n_steps),
+            terminated=torch.from_numpy(terminated),
+            mask=torch.from_numpy(mask),
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Stored episodes, place in the ring, random stream."""
+        arrays = {key: torch.from_numpy(array[: self.size]) for key, array in self.arrays.items()}
+        generator = self.generator.bit_generator.state
+        return {"arrays": arrays, "size": self.size, "position": self.position, "generator": generator}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore :meth:`state_dict`."""
+        self.size, self.position = state["size"], state["position"]
+        for key, array in self.arrays.items():
+            array[: self.size] = state["arrays"][key].numpy()
+        self.generator.bit_generator.state = state["generator"]

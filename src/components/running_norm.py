@@ -1,0 +1,57 @@
+"""Running mean and variance of rewards."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class RunningNorm:
+    """Standardises by the mean and deviation of everything seen so far (Chan et al. 1979's pairwise update).
+
+    Every reward counts once, when it is gathered; how often it is replayed has no influence. The mean is subtracted
+    only where asked: in episodes of varying length that changes what is optimal.
+
+    Args:
+        size: number of reward entries R.
+        centre: subtract the mean, not only divide by the deviation.
+    """
+
+    def __init__(self, size: int, *, centre: bool, device: torch.device | str = "cpu") -> None:
+        self.centre = centre
+        self.count = 0
+        self.mean = torch.zeros(size, dtype=torch.float64, device=device)
+        self.sum_squares = torch.zeros(size, dtype=torch.float64, device=device)
+
+    def update(self, values: Tensor, mask: Tensor) -> None:
+        """See new values [B, T, R] where mask bool [B, T] holds."""
+        seen = values[mask].double()
+        n = len(seen)
+        if n == 0:
+            return
+        mean = seen.mean(0)
+        delta = mean - self.mean
+        total = self.count + n
+        self.sum_squares += ((seen - mean) ** 2).sum(0) + delta**2 * (self.count * n / total)
+        self.mean += delta * (n / total)
+        self.count = total
+
+    def __call__(self, values: Tensor) -> Tensor:
+        """Standardise values [..., R]; as they are while fewer than two were seen."""
+        if self.count < 2:
+            return values
+        std = (self.sum_squares / self.count).sqrt().float().clamp(min=1e-6)
+        centre = self.mean.float() if self.centre else 0.0
+        return (values - centre) / std
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that changes."""
+        return {"count": self.count, "mean": self.mean.clone(), "sum_squares": self.sum_squares.clone()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore :meth:`state_dict`."""
+        self.count = state["count"]
+        self.mean.copy_(state["mean"])
+        self.sum_squares.copy_(state["sum_squares"])

@@ -1,0 +1,48 @@
+"""Target networks."""
+
+from __future__ import annotations
+
+import copy
+from typing import Generic, TypeVar
+
+import torch
+from torch import nn
+
+ModuleT = TypeVar("ModuleT", bound=nn.Module)
+
+
+class Target(Generic[ModuleT]):
+    """A lagging copy of a network.
+
+    Args:
+        online: the network that is trained.
+        interval_or_tau: above 1, copy every so many updates (hard); otherwise move by this fraction at each
+            update (soft). EPyMARL's ``target_update_interval_or_tau``.
+    """
+
+    def __init__(self, online: ModuleT, interval_or_tau: float) -> None:
+        self.online = online
+        self.net: ModuleT = copy.deepcopy(online).requires_grad_(False)
+        self.interval_or_tau = interval_or_tau
+        self.updates = 0
+
+    def update(self) -> None:
+        """Count one update of the online network and follow it."""
+        self.updates += 1
+        if self.interval_or_tau > 1:
+            if self.updates % int(self.interval_or_tau) == 0:
+                self.net.load_state_dict(self.online.state_dict())
+            return
+        with torch.no_grad():
+            target, online = list(self.net.parameters()), [p.detach() for p in self.online.parameters()]
+            if target:
+                torch._foreach_lerp_(target, online, self.interval_or_tau)
+
+    def state_dict(self) -> dict[str, object]:
+        """The lagging weights and the counter."""
+        return {"net": self.net.state_dict(), "updates": self.updates}
+
+    def load_state_dict(self, state: dict[str, object]) -> None:
+        """Restore :meth:`state_dict`."""
+        self.net.load_state_dict(state["net"])  # type: ignore[arg-type]
+        self.updates = int(state["updates"])  # type: ignore[call-overload]

@@ -1,0 +1,47 @@
+"""The agents' network: linear, ReLU, GRU (or linear and ReLU), linear."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from modules.gru import SequenceGRU
+
+
+class RNNAgent(nn.Module):
+    """Individual network of an agent (PyMARL's and EPyMARL's RNNAgent): logits or Q-values of its actions.
+
+    Args:
+        input_dim: I.
+        n_actions: U.
+        hidden_dim: width of both layers.
+        use_rnn: a GRU in the middle; otherwise a linear layer, and the agent sees its present input only.
+    """
+
+    def __init__(self, input_dim: int, n_actions: int, *, hidden_dim: int, use_rnn: bool) -> None:
+        super().__init__()
+        self.hidden_dim = hidden_dim
+        self.fc1 = nn.Linear(input_dim, hidden_dim)
+        self.rnn: SequenceGRU | nn.Linear = (
+            SequenceGRU(hidden_dim, hidden_dim) if use_rnn else nn.Linear(hidden_dim, hidden_dim)
+        )
+        self.fc2 = nn.Linear(hidden_dim, n_actions)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Whole episodes: [B, T, A, I] -> [B, T, A, U]."""
+        hidden = F.relu(self.fc1(x))
+        if isinstance(self.rnn, nn.Linear):
+            return self.fc2(F.relu(self.rnn(hidden)))
+        batch, time, agents, _ = hidden.shape
+        sequence = hidden.transpose(0, 1).reshape(time, batch * agents, self.hidden_dim)
+        out = self.fc2(self.rnn.sequence(sequence))
+        return out.view(time, batch, agents, -1).transpose(0, 1)
+
+    def step(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        """One time step: [N, I] and hidden state [N, H] -> [N, U] and the next hidden state."""
+        hidden = torch.relu_(F.linear(x, self.fc1.weight, self.fc1.bias))
+        if isinstance(self.rnn, nn.Linear):
+            return self.fc2(torch.relu_(self.rnn(hidden))), h
+        h = self.rnn.step(hidden, h)
+        return self.fc2(h), h

@@ -1,0 +1,90 @@
+"""The joint critic of COMA and ASAE: Q(s, (u^-a, .)) for all of an agent's own actions in one pass."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from core.shapes import check
+
+
+class CounterfactualCritic(nn.Module):
+    """MLP on (state, own observation, agent, last joint action, the partners' actions) (Foerster et al. 2018).
+
+    The first layer is linear, so it is computed in parts: what all agents share once per step, what is an agent's
+    own once per agent and step, and the partners' actions once per sample as a sum of weight columns. No input is
+    ever copied per sample. Mathematically it is one ``nn.Linear`` on the concatenation, and is initialised as one.
+
+    Args:
+        shared_dim: S', entries of the input that all agents share (state, last joint action).
+        own_dim: O', entries of an agent's own input (observation, one-hot agent).
+        n_agents: A, agents of the whole team.
+        n_actions: U.
+        hidden_dim: H, width of both hidden layers.
+        agents: which agents this network serves (parameter sharing).
+    """
+
+    offsets: Tensor
+    agents: Tensor
+
+    def __init__(
+        self, *, shared_dim: int, own_dim: int, n_agents: int, n_actions: int, hidden_dim: int, agents: list[int]
+    ) -> None:
+        super().__init__()
+        bound = 1 / math.sqrt(shared_dim + own_dim + n_agents * n_actions)  # as nn.Linear on the whole input
+        self.n_actions = n_actions
+        self.shared = nn.Linear(shared_dim, hidden_dim)
+        self.own = nn.Linear(own_dim, hidden_dim, bias=False)
+        self.action = nn.Embedding(n_agents * n_actions, hidden_dim)
+        for parameter in (*self.shared.parameters(), *self.own.parameters(), *self.action.parameters()):
+            nn.init.uniform_(parameter, -bound, bound)
+        self.fc2 = nn.Linear(hidden_dim, hidden_dim)
+        self.fc3 = nn.Linear(hidden_dim, n_actions)
+        self.register_buffer("offsets", torch.arange(n_agents) * n_actions, persistent=False)
+        self.register_buffer("agents", torch.tensor(agents), persistent=False)
+
+    def forward(self, own: Tensor, shared: Tensor, joint_actions: Tensor) -> Tensor:
+        """Q-values of every own action beside the partners' actions of every sample.
+
+        Args:
+            own: [B, T, A', O'], the agents that this network serves.
+            shared: [B, T, S'].
+            joint_actions: int64 [B, T, M, A]; agent a's own entry has no influence on its row.
+
+        Returns:
+            [B, T, A', M, U]
+        """
+        check("joint_actions", joint_actions, "B T M A", B=own.shape[0], T=own.shape[1], A=len(self.offsets))
+        static = self.own(own) + self.shared(shared).unsqueeze(2)  # [B, T, A', H]
+        return self._rest(static, self._partners(joint_actions))
+
+    def enumerate(self, own: Tensor, shared: Tensor, partner_actions: Tensor) -> Tensor:
+        """Q-values beside enumerated joint actions of the partners.
+
+        Args:
+            own, shared: as in :meth:`forward`.
+            partner_actions: int64 [A, K, A], the K joint actions for each agent.
+
+        Returns:
+            [B, T, A', K, U]
+        """
+        static = self.own(own) + self.shared(shared).unsqueeze(2)
+        columns = self.action(partner_actions + self.offsets)  # [A, K, A, H]
+        own_columns = columns[torch.arange(len(columns), device=columns.device), :, torch.arange(len(columns))]
+        partners = (columns.sum(-2) - own_columns)[self.agents]  # [A', K, H]
+        return self._rest(static, partners)
+
+    def _partners(self, joint_actions: Tensor) -> Tensor:
+        """First-layer part of the partners' actions: [B, T, M, A] -> [B, T, A', M, H]."""
+        columns = self.action(joint_actions + self.offsets)  # [B, T, M, A, H]
+        total = columns.sum(-2, keepdim=True)
+        if len(self.agents) < columns.shape[-2]:
+            columns = columns.index_select(-2, self.agents)
+        return (total - columns).transpose(2, 3)
+
+    def _rest(self, static: Tensor, partners: Tensor) -> Tensor:
+        hidden = F.relu(static.unsqueeze(3) + partners)
+        return self.fc3(F.relu(self.fc2(hidden)))

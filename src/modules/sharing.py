@@ -1,0 +1,71 @@
+"""Parameter sharing: one network for all agents, one each, or one per group."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from core.errors import UserError
+
+Sharing = Literal["full", "none"] | tuple[int, ...]
+
+
+def agent_groups(sharing: Sharing, n_agents: int) -> list[list[int]]:
+    """Turn the setting ``parameter_sharing`` into lists of agents, one list per network.
+
+    Raises:
+        UserError: a list of group numbers whose length is not the number of agents.
+    """
+    if sharing == "full":
+        return [list(range(n_agents))]
+    if sharing == "none":
+        return [[agent] for agent in range(n_agents)]
+    if len(sharing) != n_agents:
+        raise UserError(
+            f"parameter_sharing={list(sharing)} has {len(sharing)} entries, but there are {n_agents} agents: "
+            "give full, none, or one group number per agent."
+        )
+    return [[a for a, group in enumerate(sharing) if group == g] for g in sorted(set(sharing))]
+
+
+class Grouped(nn.Module):
+    """Networks that serve groups of agents, called as one.
+
+    Args:
+        make: builds the network of one group from the list of its agents.
+        groups: which agents each network serves; every agent once.
+    """
+
+    def __init__(self, make: Callable[[list[int]], nn.Module], groups: list[list[int]]) -> None:
+        super().__init__()
+        self.nets = nn.ModuleList(make(agents) for agents in groups)
+        order = torch.tensor([agent for agents in groups for agent in agents])
+        self.register_buffer("inverse", order.argsort(), persistent=False)
+        for k, agents in enumerate(groups):
+            self.register_buffer(f"agents_{k}", torch.tensor(agents), persistent=False)
+
+    def forward(self, x: Tensor, *rest: Tensor) -> Tensor:
+        """Call every network on its agents of ``x`` (axis 2) and on ``rest`` as it is; join along axis 2."""
+        if len(self.nets) == 1:
+            return self.nets[0](x, *rest)
+        outs = [net(x.index_select(2, self.get_buffer(f"agents_{k}")), *rest) for k, net in enumerate(self.nets)]
+        return torch.cat(outs, dim=2).index_select(2, self.get_buffer("inverse"))
+
+    def step(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        """One time step of recurrent networks: x [N, A, I], h [N, A, H] -> [N, A, U], [N, A, H]."""
+        if len(self.nets) == 1:
+            return self._step_rows(0, x, h)
+        pairs = []
+        for k in range(len(self.nets)):
+            agents = self.get_buffer(f"agents_{k}")
+            pairs.append(self._step_rows(k, x.index_select(1, agents), h.index_select(1, agents)))
+        inverse = self.get_buffer("inverse")
+        outs, hiddens = zip(*pairs, strict=True)
+        return torch.cat(outs, 1).index_select(1, inverse), torch.cat(hiddens, 1).index_select(1, inverse)
+
+    def _step_rows(self, k: int, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        out, next_h = self.nets[k].step(x.flatten(0, 1), h.flatten(0, 1))  # type: ignore[operator]
+        return out.view(*x.shape[:2], -1), next_h.view_as(h)
