@@ -143,16 +143,11 @@ def spread_step(
         actions: int64 [N, A].
         active: bool [N].
         bodies: [2A] of :data:`envs.particle.physics.BODY`.
-        pos: float64 [N, 2A, 2].
-        vel: as ``pos``.
+        pos, vel, clock, pairs, obs: as in :func:`spread_reset`.
         force: float64 [2A, 2], scratch.
-        clock: int64 [N], steps so far.
-        pairs: int64 [N], overlapping pairs summed over the steps so far.
-        obs: float32 [N, A, 6A].
         rewards: float32 [N, A].
         truncated: bool [N].
-        collisions: float32 [N], gets ``pairs`` at the end of an episode.
-        occupied: float32 [N], gets the occupied landmarks at the end of an episode.
+        collisions, occupied: float32 [N]; get ``pairs`` and the occupied landmarks at the end of an episode.
         time_limit: steps of an episode.
         local_ratio: weight of the individual reward.
         velocity_first: see :func:`envs.particle.physics.integrate`.
