@@ -2,8 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TextIO
+import os
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any, TextIO
+
+from rich.console import Console as RichConsole
+from rich.file_proxy import FileProxy
+from rich.progress import BarColumn, Progress, TextColumn
+from rich.table import Table
+
+from observers.tee import Tee
+
+FIRST = ("return_mean", "battle_won_mean", "return_std", "ep_length_mean", "loss", "critic_loss", "pg_loss")
+LAST = ("grad_norm", "dropped_episodes", "epsilon")
+IN_LINE = 7  # metrics in a plain line
+WINDOW = 60.0  # seconds over which the speed is measured
+
+
+def short(value: float) -> str:
+    """Write a number in at most about eight characters: 0.8125, 12.35, 20,500, 1.234e+07."""
+    value = float(value)
+    if value.is_integer() and abs(value) < 1e7:
+        return f"{int(value):,}"
+    return f"{value:,.0f}" if 1e4 <= abs(value) < 1e7 else f"{value:.4g}"
+
+
+def duration(seconds: float) -> str:
+    """Write a time as h:mm:ss, or days."""
+    whole = int(seconds)
+    clock = f"{whole % 86400 // 3600}:{whole % 3600 // 60:02d}:{whole % 60:02d}"
+    return f"{whole // 86400} d {clock}" if whole >= 86400 else clock
+
+
+def importance(name: str) -> tuple[int, int, str]:
+    """Sort key of a metric: test results, training returns, then the rest; diagnostics of agents last."""
+    base = name.removeprefix("test_")
+    places = [i for i, word in enumerate(FIRST) if base == word or base.endswith("_" + word)]
+    if "agent_" in base or base.endswith(LAST):
+        return 3, 0, name
+    group = 0 if name.startswith("test_") else 1 if places and places[0] < 4 else 2
+    return group, places[0] if places else len(FIRST), name
 
 
 class Console:
@@ -19,6 +60,7 @@ class Console:
         interactive: None asks the stream (``isatty``).
         stream: where to write; None is ``sys.stdout``.
         every: at least this many seconds between two plain lines.
+        clock: seconds, never going back.
     """
 
     def __init__(
@@ -30,25 +72,164 @@ class Console:
         interactive: bool | None = None,
         stream: TextIO | None = None,
         every: float = 10.0,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        raise NotImplementedError
+        self._t_max = t_max
+        self._quiet = quiet
+        self._stream: Any = sys.stdout if stream is None else stream
+        if interactive is None:
+            interactive = self._stream.isatty() and os.environ.get("TERM") != "dumb"
+        self._every = every
+        self._clock = clock
+        self._started = clock()
+        self._t_env = t_start
+        self._said = -float("inf")
+        self._marks: deque[tuple[float, int]] = deque([(self._started, t_start)])
+        self._bar: Progress | None = None
+        self._rich: RichConsole | None = None
+        self._replaced: dict[str, Any] = {}
+        if interactive and not quiet:
+            self._rich = RichConsole(file=getattr(self._stream, "terminal", self._stream), force_terminal=True)
 
     def header(self, title: str, rows: Mapping[str, object]) -> None:
         """Print the header: e.g. ``header("asae on battle/3m", {"agents": 3, "results": path})``. Starts the bar."""
-        raise NotImplementedError
+        if self._quiet:
+            return
+        width = max((len(key) for key in rows), default=0)
+        lines = [f"  {key:<{width}}  {value}" for key, value in rows.items()]
+        self._say("\n".join([title, *lines]), style="bold", styled=1)
+        if self._rich is not None and self._bar is None:
+            self._start_bar(self._rich)
+
+    def _start_bar(self, rich: RichConsole) -> None:
+        self._bar = Progress(
+            BarColumn(bar_width=None, complete_style="cyan", finished_style="cyan"),
+            TextColumn("{task.percentage:>3.0f}%  {task.fields[text]}", style="none"),
+            console=rich,
+            expand=True,
+            transient=True,
+            refresh_per_second=4,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        self._bar.add_task("", total=self._t_max, completed=self._t_env, text="")
+        self._bar.start()
+        for name in ("stdout", "stderr"):  # what others print appears above the bar (and in cout.txt)
+            stream = getattr(sys, name)
+            if stream is None or not stream.isatty():
+                continue
+            if isinstance(stream, Tee):
+                stream.divert(FileProxy(rich, stream.terminal))
+            else:
+                setattr(sys, name, FileProxy(rich, stream))
+            self._replaced[name] = stream
+
+    def _stop_bar(self) -> None:
+        if self._bar is None:
+            return
+        for name, stream in self._replaced.items():
+            if isinstance(stream, Tee):
+                stream.flush()
+                stream.divert(None)
+            else:
+                setattr(sys, name, stream)
+        self._replaced = {}
+        self._bar.stop()
+        self._bar = None
+
+    def _say(self, text: str, *, style: str = "", styled: int = 0) -> None:
+        """Print lines; the first ``styled`` of them in ``style``."""
+        if self._rich is None:
+            self._stream.write(text + "\n")
+            self._stream.flush()
+            return
+        for i, line in enumerate(text.split("\n")):
+            self._rich.print(line, style=style if i < styled else None, markup=False, highlight=False, soft_wrap=True)
+        self._record(text)
+
+    def _record(self, text: str) -> None:
+        if isinstance(self._stream, Tee):
+            self._stream.record(text + "\n")
 
     def progress(self, t_env: int, metrics: Mapping[str, float]) -> None:
         """Move the bar; ``metrics`` are the latest values (the test return is shown beside it)."""
-        raise NotImplementedError
+        now = self._clock()
+        self._t_env = t_env
+        if now - self._marks[-1][0] >= 1.0 or len(self._marks) < 2:
+            self._marks.append((now, t_env))
+            while len(self._marks) > 2 and now - self._marks[1][0] > WINDOW:
+                self._marks.popleft()
+        if self._bar is not None:
+            shown = [self._where(t_env), *(f"{key} {short(metrics[key])}" for key in _headline(metrics))]
+            self._bar.update(self._bar.task_ids[0], completed=t_env, text="  ".join(shown))
+
+    def _where(self, t_env: int) -> str:
+        (then, before), now = self._marks[0], self._clock()
+        text = f"{t_env:,}/{self._t_max:,}"
+        if now <= then or t_env <= before:
+            return text
+        speed = (t_env - before) / (now - then)
+        return f"{text}  {short(round(speed, 1 if speed < 10 else 0))} steps/s  {self._left(t_env, speed)} left"
+
+    def _left(self, t_env: int, speed: float) -> str:
+        return duration(max(0, self._t_max - t_env) / speed)
 
     def table(self, t_env: int, metrics: Mapping[str, float]) -> None:
         """Print the latest values, the most important first (plain: one line, at most one per ``every`` seconds)."""
-        raise NotImplementedError
+        if self._quiet:
+            return
+        names = sorted(metrics, key=importance)
+        now = self._clock()
+        if self._rich is None:
+            if now - self._said >= self._every:
+                self._said = now
+                values = [f"{name} {short(metrics[name])}" for name in names[:IN_LINE]]
+                self._say("  ".join([self._where(t_env), "|", *values]))
+            return
+        columns = max(1, min(4, self._rich.width // 38))
+        grid = Table.grid(padding=(0, 2), pad_edge=True)
+        for _ in range(columns):
+            grid.add_column(style="dim", no_wrap=True)
+            grid.add_column(justify="right", no_wrap=True)
+        height = -(-len(names) // columns)
+        for row in range(height):  # read down the columns
+            grid.add_row(*(text for name in names[row::height] for text in (name, _coloured(name, metrics[name]))))
+        self._say(f"{self._where(t_env)}  {duration(now - self._started)} so far", style="bold cyan", styled=1)
+        self._rich.print(grid)
+        width = max((len(name) for name in names), default=0)
+        self._record("\n".join(f"  {name:<{width}}  {short(metrics[name]):>10}" for name in names))
 
     def message(self, text: str) -> None:
         """Print one line above the bar (``print`` does the same while the bar is shown)."""
-        raise NotImplementedError
+        if not self._quiet:
+            self._say(text)
 
     def close(self, *, status: str, results: str, metrics: Mapping[str, float]) -> None:
         """Take the bar away and say how the run ended, where its results lie, and the final test return."""
-        raise NotImplementedError
+        self._stop_bar()
+        if self._quiet:
+            return
+        final = "".join(f", {key} {short(metrics[key])}" for key in _headline(metrics))
+        lines = [f"{status} after {self._t_env:,} steps in {duration(self._clock() - self._started)}{final}"]
+        lines += [f"Results: {results}"] if results else []
+        style = "bold green" if status == "COMPLETED" else "bold yellow" if status != "FAILED" else "bold red"
+        self._say("\n".join(lines), style=style, styled=1)
+
+
+def _headline(metrics: Mapping[str, float]) -> list[str]:
+    """Return the names of the test returns (one per team), or else of the training returns."""
+    for front in ("test_", ""):
+        found = [
+            key for key in metrics if key.startswith(front) and key.endswith("return_mean") and "agent_" not in key
+        ]
+        found = [key for key in found if not key.startswith("test_sampled_")] or found
+        if found:
+            return found[:2]
+    return []
+
+
+def _coloured(name: str, value: float) -> str:
+    text = short(value)
+    if value != value or value in (float("inf"), float("-inf")):
+        return f"[bold red]{text}[/]"
+    return f"[bold green]{text}[/]" if name.startswith("test_") else text

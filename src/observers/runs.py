@@ -1,0 +1,139 @@
+"""Reading the folders of runs: finished, running, killed, or written by Sacred's own observer."""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from core.errors import UserError
+
+Series = tuple[np.ndarray, np.ndarray]
+"""steps float64 [K] (increasing), values float64 [K] (NaN where the file has null)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRecord:
+    """One run as its folder tells it.
+
+    Attributes:
+        path: the folder.
+        config: config.json.
+        metrics: name -> :data:`Series`.
+        status: of run.json, "" where that cannot be read.
+    """
+
+    path: Path
+    config: Mapping[str, Any]
+    metrics: Mapping[str, Series]
+    status: str = ""
+
+    def setting(self, key: str) -> Any:
+        """Return a setting by its dotted name, e.g. "env_args.n_agents"; None where it does not exist."""
+        value: Any = self.config
+        for part in key.split("."):
+            value = value.get(part) if isinstance(value, Mapping) else None
+        return value
+
+    @property
+    def environment(self) -> str:
+        """Environment and map: "battle 3m"."""
+        name = next(
+            (self.setting(f"env_args.{key}") for key in ("map_name", "key") if self.setting(f"env_args.{key}")), ""
+        )
+        words = [str(word) for word in (self.setting("env"), name) if word]
+        return " ".join(words) or self.path.parent.name
+
+
+def find_runs(paths: Iterable[str | Path]) -> list[RunRecord]:
+    """Read every run at or below the paths (a run is a folder with config.json and metrics.json or metrics.jsonl).
+
+    Folders that cannot be read give a warning.
+
+    Raises:
+        UserError: a path does not exist, or no run was found.
+    """
+    starts = [Path(path) for path in paths]
+    folders: dict[Path, Path] = {}  # resolved -> as given: each run once
+    for path in starts:
+        if not path.exists():
+            raise UserError(f"There is no '{path}'. Give the folder of a run, or one above several runs.")
+        top = path if path.is_dir() else path.parent
+        for folder, children, files in os.walk(top):
+            children[:] = sorted(child for child in children if not child.startswith(("_", ".")))
+            if "config.json" in files and ("metrics.json" in files or "metrics.jsonl" in files):
+                folders.setdefault(Path(folder).resolve(), Path(folder))
+    runs = [run for run in map(read_run, folders.values()) if run is not None]
+    if not runs:
+        where = ", ".join(f"'{path}'" for path in starts)
+        raise UserError(
+            f"No runs found under {where}. A run is a folder with config.json and metrics.json or metrics.jsonl, "
+            "such as results/sacred/<name>/<map>/<id>."
+        )
+    return runs
+
+
+def read_run(folder: Path) -> RunRecord | None:
+    """Read one folder; None, with a warning, where its config or its metrics cannot be read."""
+    try:
+        config = json.loads((folder / "config.json").read_text())
+        columns = _read_metrics(folder)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        warnings.warn(f"{folder} is left out: it cannot be read ({error})", stacklevel=2)
+        return None
+    try:
+        status = str(json.loads((folder / "run.json").read_text()).get("status", ""))
+    except (OSError, ValueError):
+        status = ""
+    metrics = {name: _series(steps, values) for name, (steps, values) in columns.items()}
+    return RunRecord(path=folder, config=config, metrics=metrics, status=status)
+
+
+def _read_metrics(folder: Path) -> dict[str, tuple[list, list]]:
+    """Read the newer of the two files: metrics.jsonl while a run goes on, metrics.json (faster) after its end."""
+    whole, lines = folder / "metrics.json", folder / "metrics.jsonl"
+    if whole.exists() and (not lines.exists() or whole.stat().st_mtime_ns >= lines.stat().st_mtime_ns):
+        try:
+            content = json.loads(whole.read_text())
+            return {name: (column["steps"], column["values"]) for name, column in content.items()}
+        except ValueError:
+            if not lines.exists():
+                raise
+    return _read_lines(lines)
+
+
+def _read_lines(path: Path) -> dict[str, tuple[list, list]]:
+    columns: dict[str, tuple[list, list]] = {}
+    with open(path, "rb") as file:
+        for line in file:
+            try:
+                point = json.loads(line)
+                steps, values = columns.setdefault(point["name"], ([], []))
+                steps.append(point["step"])
+                values.append(point["value"])
+            except (ValueError, KeyError, TypeError):
+                continue  # a torn line: the run was killed, or is writing it now
+    return columns
+
+
+def _number(value: Any) -> float:
+    try:
+        return float(value)  # also the texts "NaN" and "Infinity"
+    except (TypeError, ValueError):
+        return float("nan")
+
+
+def _series(steps: list, values: list) -> Series:
+    """Sort by step; of points with the same step the last written counts."""
+    x = np.array([_number(step) for step in steps], np.float64)
+    y = np.array([_number(value) for value in values], np.float64)
+    order = np.argsort(x, kind="stable")
+    x, y = x[order], y[order]
+    last = np.append(x[1:] != x[:-1], True)[: len(x)]
+    return x[last], y[last]

@@ -1,0 +1,134 @@
+"""Standard output and standard error, recorded line by line while they are shown."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import threading
+from collections.abc import Callable
+from logging import StreamHandler, root
+from pathlib import Path
+from typing import Any, TextIO
+
+from observers.atomic import append
+
+CONTROL = re.compile(
+    r"\x1b\[[0-?]*[ -/]*[@-~]"  # colours, cursor movements
+    r"|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)"  # titles, links
+    r"|\x1b[ -/]*[0-~]"  # other escapes
+    r"|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]"
+)
+
+
+def clean(line: str) -> str:
+    """Return a line as a terminal leaves it: no control characters, of text overwritten after ``\\r`` the last."""
+    parts = [part for part in CONTROL.sub("", line).split("\r") if part]
+    return parts[-1] if parts else ""
+
+
+class Tee:
+    """A text stream that shows what is written and hands on every complete line.
+
+    Args:
+        terminal: the stream that was there before.
+        keep: called with each complete, clean line including its newline.
+    """
+
+    def __init__(self, terminal: TextIO, keep: Callable[[str], None]) -> None:
+        self.terminal = terminal
+        self._keep = keep
+        self._shown: Any = terminal
+        self._partial = ""
+        self._lock = threading.RLock()
+        self._pid = os.getpid()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.terminal, name)
+
+    def divert(self, stream: Any = None) -> None:
+        """Show text through ``stream`` instead (a progress bar's proxy); None goes back to the terminal."""
+        self._shown = self.terminal if stream is None else stream
+
+    def write(self, text: str) -> int:
+        """Show ``text`` and record the lines that it completes."""
+        if os.getpid() != self._pid:  # a forked worker: the locks may be held by threads that do not exist here
+            return self.terminal.write(text)
+        self._shown.write(text)
+        self.record(text)
+        return len(text)
+
+    def writelines(self, lines: list[str]) -> None:
+        """Write every line."""
+        for line in lines:
+            self.write(line)
+
+    def record(self, text: str) -> None:
+        """Record ``text`` without showing it."""
+        with self._lock:
+            *lines, rest = (self._partial + text).split("\n")
+            head, bar, tail = rest.rpartition("\r")  # progress bars without newlines must not pile up
+            self._partial = (head.rpartition("\r")[2] + bar + tail) if bar else rest
+            for line in lines:
+                kept = clean(line)
+                if kept or not line.strip("\r"):  # a line of control characters alone is no line
+                    self._keep(kept + "\n")
+
+    def flush(self) -> None:
+        """Flush the stream that is shown."""
+        (self._shown if os.getpid() == self._pid else self.terminal).flush()
+
+    def finish(self) -> None:
+        """Record an unfinished last line and stop recording; the stream goes on showing."""
+        with self._lock:
+            if self._partial:
+                self.record("\n")
+            self._keep = lambda line: None
+
+
+class Capture:
+    """Records stdout, stderr and log messages of this process in a file until :meth:`stop`.
+
+    What child processes print goes to the terminal alone.
+
+    Args:
+        path: the file, appended to at every line.
+        failed: called when a line could not be written.
+    """
+
+    def __init__(self, path: Path, failed: Callable[[OSError], None]) -> None:
+        self.path = path
+        self._failed = failed
+        self._tees: dict[str, Tee] = {}
+
+    def _keep(self, line: str) -> None:
+        try:
+            append(self.path, line.encode(errors="backslashreplace"))
+        except OSError as error:
+            self._failed(error)
+
+    def start(self) -> None:
+        """Take the place of sys.stdout and sys.stderr, and of log handlers that hold them."""
+        append(self.path, b"")
+        for name in ("stdout", "stderr"):
+            stream = getattr(sys, name)
+            if stream is None:
+                continue
+            self._tees[name] = tee = Tee(stream, self._keep)
+            setattr(sys, name, tee)
+            _move_handlers(stream, tee)
+
+    def stop(self) -> None:
+        """Give the streams back."""
+        for name, tee in self._tees.items():
+            tee.finish()
+            if getattr(sys, name) is tee:
+                setattr(sys, name, tee.terminal)
+            _move_handlers(tee, tee.terminal)
+        self._tees = {}
+
+
+def _move_handlers(old: Any, new: Any) -> None:
+    for handler in root.handlers:
+        if isinstance(handler, StreamHandler) and handler.stream is old:
+            handler.setStream(new)
