@@ -95,13 +95,13 @@ def draw_curves(found: Sequence[Curve], out: str | Path, *, y_label: str, title:
         figure = Figure(figsize=(1.2 + 4.4 * columns, 0.7 + 3.3 * rows), layout="constrained", dpi=160)
         FigureCanvasAgg(figure)
         axes = figure.subplots(rows, columns, squeeze=False).flatten()
-        for axis, panel in zip(axes, panels, strict=False):
+        for i, (axis, panel) in enumerate(zip(axes, panels, strict=False)):
             _panel(axis, [curve for curve in found if curve.panel == panel], groups)
             axis.set_title(panel)
+            axis.set_xlabel(x_label if i + columns >= len(panels) else "")
+            axis.set_ylabel(y_label if i % columns == 0 else "")
         for axis in axes[len(panels) :]:
             axis.set_visible(False)
-        figure.supxlabel(x_label, size="medium")
-        figure.supylabel(y_label, size="medium")
         if title:
             figure.suptitle(title, weight="bold")
         _legend(figure, found, groups)
@@ -143,7 +143,7 @@ def _legend(figure: Any, found: Sequence[Curve], groups: Sequence[str]) -> None:
         number = str(min(seeds)) if min(seeds) == max(seeds) else f"{min(seeds)}-{max(seeds)}"
         labels.append(f"{group} ({number} seed{'' if number == '1' else 's'})")
     handles = [Line2D([], [], linewidth=2.2, **_look(group, groups)) for group in groups]
-    width = max(map(len, labels)) * 0.085 + 0.6  # inches that an entry takes, roughly
+    width = max(map(len, labels)) * 0.075 + 0.5  # inches that an entry takes, roughly
     columns = max(1, min(len(labels), int(figure.get_figwidth() / width)))
     figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False)
 

@@ -7,10 +7,12 @@ import json
 import math
 import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from shutil import copyfile
 from typing import Any
 
+import numpy as np
 from sacred.serializer import flatten
 
 
@@ -43,6 +45,22 @@ def replace_file(path: Path, chunks: Iterable[bytes]) -> None:
         raise
 
 
+def copy_file(source: Path, target: Path) -> None:
+    """Copy a file so that ``target`` is whole or absent; its folder is made where needed.
+
+    Raises:
+        OSError: nothing is left behind.
+    """
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.{threading.get_ident()}.tmp")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        copyfile(source, temporary)
+        os.replace(temporary, target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
 def append(path: Path, data: bytes) -> None:
     """Append ``data`` whole or not at all.
 
@@ -63,14 +81,18 @@ def append(path: Path, data: bytes) -> None:
 
 
 def plain(value: Any) -> Any:
-    """Return ``value`` with "NaN", "Infinity" and "-Infinity" (text) for the numbers that JSON lacks."""
+    """Return ``value`` with NumPy's numbers and arrays as Python's, and with the texts "NaN", "Infinity" and
+    "-Infinity" for the numbers that JSON lacks.
+    """
+    if isinstance(value, np.generic | np.ndarray):
+        value = value.tolist()
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
-    return value
+    return str(value) if isinstance(value, Path) else value
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -79,7 +101,7 @@ def write_json(path: Path, content: Any) -> None:
     Raises:
         OSError: as :func:`replace_file`.
     """
-    text = json.dumps(plain(flatten(content)), indent=2, sort_keys=True, allow_nan=False)
+    text = json.dumps(plain(flatten(plain(content))), indent=2, sort_keys=True, allow_nan=False)
     replace_file(path, [text.encode()])
 
 

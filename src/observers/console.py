@@ -18,7 +18,7 @@ from observers.tee import Tee
 
 FIRST = ("return_mean", "battle_won_mean", "return_std", "ep_length_mean", "loss", "critic_loss", "pg_loss")
 LAST = ("grad_norm", "dropped_episodes", "epsilon")
-IN_LINE = 7  # metrics in a plain line
+IN_LINE = (2, 2, 3, 0)  # metrics in a plain line, of each group of `importance`
 WINDOW = 60.0  # seconds over which the speed is measured
 
 
@@ -55,7 +55,6 @@ class Console:
 
     Args:
         t_max: environment steps of the whole run.
-        t_start: steps that an earlier run has made already (resume); speed and time left count from here.
         quiet: print nothing at all.
         interactive: None asks the stream (``isatty``).
         stream: where to write; None is ``sys.stdout``.
@@ -67,7 +66,6 @@ class Console:
         self,
         *,
         t_max: int,
-        t_start: int = 0,
         quiet: bool = False,
         interactive: bool | None = None,
         stream: TextIO | None = None,
@@ -82,14 +80,21 @@ class Console:
         self._every = every
         self._clock = clock
         self._started = clock()
-        self._t_env = t_start
+        self._t_env = 0
         self._said = -float("inf")
-        self._marks: deque[tuple[float, int]] = deque([(self._started, t_start)])
+        self._marks: deque[tuple[float, int]] = deque([(self._started, 0)])
         self._bar: Progress | None = None
         self._rich: RichConsole | None = None
         self._replaced: dict[str, Any] = {}
         if interactive and not quiet:
             self._rich = RichConsole(file=getattr(self._stream, "terminal", self._stream), force_terminal=True)
+
+    def resume(self, t_env: int) -> None:
+        """Count speed and time left from ``t_env``, where an earlier run had come to."""
+        self._t_env = t_env
+        self._marks = deque([(self._clock(), t_env)])
+        if self._bar is not None:
+            self._bar.update(self._bar.task_ids[0], completed=t_env)
 
     def header(self, title: str, rows: Mapping[str, object]) -> None:
         """Print the header: e.g. ``header("asae on battle/3m", {"agents": 3, "results": path})``. Starts the bar."""
@@ -183,7 +188,8 @@ class Console:
         if self._rich is None:
             if now - self._said >= self._every:
                 self._said = now
-                values = [f"{name} {short(metrics[name])}" for name in names[:IN_LINE]]
+                groups = [[name for name in names if importance(name)[0] == i][:n] for i, n in enumerate(IN_LINE)]
+                values = [f"{name} {short(metrics[name])}" for group in groups for name in group]
                 self._say("  ".join([self._where(t_env), "|", *values]))
             return
         columns = max(1, min(4, self._rich.width // 38))

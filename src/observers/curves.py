@@ -80,8 +80,9 @@ def align(series: Sequence[Series]) -> tuple[np.ndarray, np.ndarray]:
     last = min(steps[-1] for steps, _ in series)
     grid = np.unique(np.concatenate([steps for steps, _ in series]))
     grid = grid[(grid >= first) & (grid <= last)]
-    if len(grid) > GRID and any(len(steps) != len(series[0][0]) for steps, _ in series):
-        grid = np.linspace(first, last, GRID)
+    densest = max(len(steps) for steps, _ in series)
+    if len(grid) > densest:  # different steps: no finer than the seeds themselves
+        grid = np.linspace(first, last, min(GRID, densest))
     return grid, np.stack([np.interp(grid, steps, values) for steps, values in series])
 
 

@@ -6,26 +6,22 @@ import json
 import logging
 import os
 import threading
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
-from shutil import copyfile
 from typing import Any
 
 from sacred.dependencies import get_digest
 from sacred.observers import RunObserver
 
 from core.errors import UserError
-from observers.atomic import append, number, replace_file, write_json
-from observers.tee import Capture
+from observers.atomic import append, copy_file, number, replace_file, write_json
+from observers.tee import Capture, tail
 
 RESERVED = frozenset({"config.json", "run.json", "cout.txt", "metrics.json", "metrics.jsonl", "info.json"})
 GROWTH = 1.25  # metrics.json is rewritten when it has grown by this factor, so the work stays linear
 SMALL = 2_000  # ... or at every heartbeat while it has fewer points
-
-
-class Recorded(float):
-    """A value that the observer has on file already; other observers see a float."""
 
 
 class AtomicFileObserver(RunObserver):
@@ -57,6 +53,7 @@ class AtomicFileObserver(RunObserver):
         self._info: Any = {}
         self._columns: dict[str, dict[str, list]] = {}
         self._pending: list[str] = []  # lines that are not in metrics.jsonl yet
+        self._to_skip: Counter[tuple[str, int]] = Counter()  # (name, step) on file, to come again by log_metrics
         self._points = 0
         self._points_in_json = 0
         self._warned = False
@@ -130,19 +127,35 @@ class AtomicFileObserver(RunObserver):
             self._captured.start()
         return given
 
-    def record(self, values: Mapping[str, float], step: int, when: datetime) -> None:
-        """Append one point per name to metrics.jsonl; the operating system has them when this returns."""
+    def record(self, values: Mapping[str, float], step: int, when: datetime, *, again: bool = False) -> None:
+        """Append one point per name to metrics.jsonl; the operating system has them when this returns.
+
+        ``again``: the same points will come by ``log_metrics`` too, because other observers need them.
+        """
         stamp = when.isoformat()
-        self._take((name, step, value, stamp) for name, value in values.items())
+        with self._metrics_lock:
+            if again:
+                self._to_skip.update((name, step) for name in values)
+            self._take((name, step, value, stamp) for name, value in values.items())
 
     def log_metrics(self, metrics_by_name: Mapping[str, Any], info: Any) -> None:
         """Take points that came through ``_run.log_scalar``, except those that :meth:`record` has written."""
-        self._take(
-            (name, step, value, when.isoformat())
-            for name, column in metrics_by_name.items()
-            for step, value, when in zip(column["steps"], column["values"], column["timestamps"], strict=True)
-            if not isinstance(value, Recorded)
-        )
+        with self._metrics_lock:
+            self._take(
+                (name, step, value, when.isoformat())
+                for name, column in metrics_by_name.items()
+                for step, value, when in zip(column["steps"], column["values"], column["timestamps"], strict=True)
+                if not self._skips(name, step)
+            )
+
+    def _skips(self, name: str, step: int) -> bool:
+        if not self._to_skip.get((name, step)):
+            return False
+        if self._to_skip[name, step] == 1:
+            del self._to_skip[name, step]
+        else:
+            self._to_skip[name, step] -= 1
+        return True
 
     def _take(self, points: Iterable[tuple[str, Any, Any, str]]) -> None:
         with self._metrics_lock:
@@ -194,14 +207,7 @@ class AtomicFileObserver(RunObserver):
 
     def captured(self, limit: int) -> str:
         """Return the last ``limit`` bytes of cout.txt (for observers that keep the output themselves)."""
-        if self.dir is None:
-            return ""
-        try:
-            with open(self.dir / "cout.txt", "rb") as file:
-                file.seek(-min(limit, file.seek(0, os.SEEK_END)), os.SEEK_END)
-                return file.read().decode(errors="replace")
-        except OSError:
-            return ""
+        return "" if self.dir is None else tail(self.dir / "cout.txt", limit)
 
     def _finish(self, **changes: Any) -> None:
         if self.dir is None:  # failed before it started
@@ -265,13 +271,9 @@ class AtomicFileObserver(RunObserver):
         return str(target.relative_to(self.basedir))
 
     def _copy(self, source: Path, target: Path) -> None:
-        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            copyfile(source, temporary)
-            os.replace(temporary, target)
+            copy_file(source, target)
         except OSError as error:
-            temporary.unlink(missing_ok=True)
             self._trouble(error)
 
     def _write(self, name: str, content: Any) -> None:
@@ -285,10 +287,9 @@ class AtomicFileObserver(RunObserver):
         """Warn once; the next write tries again."""
         if not self._warned:
             self._warned = True
-            where = self.dir or self.basedir
             logging.getLogger(__name__).warning(
-                "Cannot write all records of this run (%s) to %s. The run goes on, files written before stay as they "
-                "are, and metrics wait in memory. Make room or mend the permissions. This is said once.", error, where
+                "Cannot write all records of this run to %s (%s). The run goes on, files written before stay as they "
+                "are, and metrics wait in memory. Make room or mend the permissions. This is said once.", self.dir, error
             )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from core.data import EpisodeStats
 from observers.console import Console
 from observers.gather import Episodes, Means, numbers, summarise
 from observers.interrupts import shield
-from observers.sacred_files import AtomicFileObserver, Recorded
+from observers.sacred_files import AtomicFileObserver
 
 CAPTURED = 2**20  # bytes of output that other Sacred observers get (a MongoDB document holds 16 MB)
 
@@ -79,11 +79,11 @@ class Sink:
             self._t_env = t_env = int(t_env)
             self._latest.update(values)
             if self._files is not None:
-                self._files.record(values, t_env, datetime.now(UTC).replace(tzinfo=None))  # naive, as Sacred's
-            if self._run is not None and (self._files is None or self._others):
-                mark = float if self._files is None else Recorded
+                now = datetime.now(UTC).replace(tzinfo=None)  # naive, as Sacred's
+                self._files.record(values, t_env, now, again=self._others)
+            if self._others or (self._run is not None and self._files is None):
                 for name, value in values.items():
-                    self._run.log_scalar(name, mark(value), t_env)
+                    self._run.log_scalar(name, value, t_env)
             if self._tensorboard is not None:
                 self._tensorboard.write(values, t_env)
 
@@ -190,6 +190,8 @@ class Sink:
         self._last = dict(state["last"])
         self._latest = dict(state["latest"])
         self._t_env = state["t_env"]
+        if self._console is not None:
+            self._console.resume(self._t_env)
 
 
 class _Board:

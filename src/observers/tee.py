@@ -7,7 +7,7 @@ import re
 import sys
 import threading
 from collections.abc import Callable
-from logging import StreamHandler, root
+from logging import Logger, StreamHandler, root
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -19,6 +19,8 @@ CONTROL = re.compile(
     r"|\x1b[ -/]*[0-~]"  # other escapes
     r"|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]"
 )
+
+LONG = 4096  # characters of an unfinished line that are kept whole
 
 
 def clean(line: str) -> str:
@@ -54,8 +56,8 @@ class Tee:
         """Show ``text`` and record the lines that it completes."""
         if os.getpid() != self._pid:  # a forked worker: the locks may be held by threads that do not exist here
             return self.terminal.write(text)
+        self.record(text)  # first: the terminal may be gone
         self._shown.write(text)
-        self.record(text)
         return len(text)
 
     def writelines(self, lines: list[str]) -> None:
@@ -67,8 +69,10 @@ class Tee:
         """Record ``text`` without showing it."""
         with self._lock:
             *lines, rest = (self._partial + text).split("\n")
-            head, bar, tail = rest.rpartition("\r")  # progress bars without newlines must not pile up
-            self._partial = (head.rpartition("\r")[2] + bar + tail) if bar else rest
+            if len(rest) > LONG:  # progress bars without newlines must not pile up
+                head, bar, tail = rest.rpartition("\r")
+                rest = clean(head) + bar + tail
+            self._partial = rest
             for line in lines:
                 kept = clean(line)
                 if kept or not line.strip("\r"):  # a line of control characters alone is no line
@@ -129,6 +133,17 @@ class Capture:
 
 
 def _move_handlers(old: Any, new: Any) -> None:
-    for handler in root.handlers:
+    named = [one for one in root.manager.loggerDict.values() if isinstance(one, Logger)]
+    for handler in (handler for logger in (root, *named) for handler in logger.handlers):
         if isinstance(handler, StreamHandler) and handler.stream is old:
             handler.setStream(new)
+
+
+def tail(path: Path, limit: int) -> str:
+    """Return the last ``limit`` bytes of a text file; nothing where it cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            file.seek(-min(limit, file.seek(0, os.SEEK_END)), os.SEEK_END)
+            return file.read().decode(errors="replace")
+    except OSError:
+        return ""

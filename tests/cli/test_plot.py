@@ -1,0 +1,189 @@
+"""Learning curves: statistics against hand computation and SciPy, and the command line end to end."""
+
+import csv
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.stats
+
+import plot
+from core.errors import UserError
+from observers.curves import align, curves, interval, iqm, smooth
+from observers.runs import find_runs, read_run
+
+SOURCE = Path(__file__).parents[2] / "src"
+
+
+def make_run(folder, config, steps, values, metric="test_return_mean", lines=False, torn=""):
+    folder.mkdir(parents=True)
+    folder.joinpath("config.json").write_text(json.dumps(config))
+    if lines:
+        points = [{"name": metric, "step": s, "value": v, "timestamp": ""} for s, v in zip(steps, values, strict=True)]
+        folder.joinpath("metrics.jsonl").write_text("\n".join(map(json.dumps, points)) + "\n" + torn)
+    else:
+        columns = {metric: {"steps": list(steps), "values": list(values), "timestamps": []}}
+        folder.joinpath("metrics.json").write_text(json.dumps(columns))
+    return folder
+
+
+@pytest.fixture
+def results(tmp_path):
+    rng = np.random.default_rng(0)
+    for i, (name, n_seeds) in enumerate({"asae": 5, "coma": 3, "iql": 1}.items()):
+        for world in ("3m", "8m"):
+            for seed in range(n_seeds):
+                steps = np.arange(0, 100_001, 10_000) + seed * 100
+                values = 20 - 10 * i - 15 * np.exp(-steps / 3e4) + rng.normal(size=len(steps))
+                config = {"name": name, "env": "battle", "seed": seed, "env_args": {"map_name": world, "n": seed % 2}}
+                make_run(tmp_path / name / world / str(seed + 1), config, steps.tolist(), values.tolist())
+    (tmp_path / "_sources").mkdir()
+    return tmp_path
+
+
+def run_plot(*arguments):
+    command = [sys.executable, str(SOURCE / "plot.py"), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+
+def test_the_interquartile_mean_by_hand():
+    assert iqm(np.array([100.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, -100.0])) == pytest.approx((2 + 3 + 4 + 5) / 4)
+    assert iqm(np.array([5.0, 1.0, 3.0])) == 3.0  # nothing to cut from three seeds: the mean
+    values = np.random.default_rng(1).normal(size=(10, 4))
+    np.testing.assert_allclose(iqm(values, axis=0), np.sort(values, axis=0)[2:8].mean(axis=0))
+
+
+def test_the_interval_is_a_percentile_bootstrap_over_seeds():
+    values = np.random.default_rng(1).normal(size=(8, 3)) * [1.0, 2.0, 0.0]
+    low, high = interval(values, "iqm")
+    for k in range(2):  # against a bootstrap written out, with another stream
+        rng = np.random.default_rng(77)
+        means = [scipy.stats.trim_mean(rng.choice(values[:, k], 8), 0.25) for _ in range(4000)]
+        np.testing.assert_allclose([low[k], high[k]], np.percentile(means, [2.5, 97.5]), atol=0.15 * (k + 1))
+    assert low[2] == high[2] == 0.0
+    again = interval(values, "iqm")
+    np.testing.assert_array_equal(low, again[0])  # the same picture every time
+    assert np.isnan(interval(values[:1], "iqm")[0]).all()
+
+
+def test_seeds_are_aligned_over_the_steps_that_all_have():
+    a = (np.array([0.0, 10.0, 20.0]), np.array([0.0, 10.0, 20.0]))
+    b = (np.array([5.0, 15.0, 30.0]), np.array([1.0, 1.0, 1.0]))
+    steps, values = align([a, b])
+    assert steps[0] == 5.0
+    assert steps[-1] == 20.0
+    np.testing.assert_allclose(values[0], steps)
+    np.testing.assert_allclose(values[1], 1.0)
+    steps, values = align([a, a])
+    assert steps.tolist() == [0.0, 10.0, 20.0]  # equal steps stay as they are
+    steps, _ = align([a, (np.array([50.0, 60.0]), np.zeros(2))])
+    assert len(steps) == 0
+
+
+def test_smoothing_by_hand():
+    np.testing.assert_allclose(smooth(np.array([0.0, 3.0, 6.0, 0.0]), 3), [0.0, 3.0, 3.0, 0.0])
+    np.testing.assert_allclose(smooth(np.arange(9.0), 5), np.arange(9.0))  # a line stays a line up to its ends
+
+
+def test_reads_running_killed_and_stock_runs(tmp_path):
+    config = {"name": "a", "env": "e"}
+    running = make_run(tmp_path / "1", config, [10, 20], [1.0, None], lines=True, torn='{"name": "test_ret')
+    steps, values = read_run(running).metrics["test_return_mean"]
+    assert steps.tolist() == [10, 20]
+    assert values[0] == 1.0
+    assert math.isnan(values[1])
+    stock = make_run(tmp_path / "2", config, [20, 10, 10], [math.nan, 1.0, 2.0])  # bare NaN, a step repeated
+    steps, values = read_run(stock).metrics["test_return_mean"]
+    assert (steps.tolist(), values[0]) == ([10, 20], 2.0)
+    broken = make_run(tmp_path / "3", config, [1], [1.0])
+    (broken / "metrics.json").write_text('{"test_ret')
+    with pytest.warns(UserWarning, match="cannot be read"):
+        assert len(find_runs([tmp_path, tmp_path / "1", tmp_path / "2"])) == 2
+
+
+def test_groups_panels_and_seeds(results):
+    found = curves(find_runs([results]), "test_return_mean")
+    assert [(curve.panel, curve.group, curve.n_seeds) for curve in found] == [
+        (f"battle {world}", name, n) for world in ("3m", "8m") for name, n in (("asae", 5), ("coma", 3), ("iql", 1))
+    ]
+    curve = found[0]
+    assert curve.steps[0] == 400
+    assert curve.steps[-1] == 100_000
+    assert (curve.low <= curve.center).all()
+    assert (curve.center <= curve.high).all()
+    np.testing.assert_allclose(curve.center, scipy.stats.trim_mean(curve.values, 0.25, axis=0))
+    found = curves(find_runs([results]), "test_return_mean", group_by=("name", "env_args.n"), panel_by=("env",))
+    assert {curve.panel for curve in found} == {"battle"}
+    assert {curve.group for curve in found} == {"asae, n=0", "asae, n=1", "coma, n=0", "coma, n=1", "iql, n=0"}
+
+
+def test_a_short_run_is_told(results):
+    config = {"name": "iql", "env": "battle", "env_args": {"map_name": "3m"}}
+    make_run(results / "iql" / "3m" / "9", config, [0, 1000], [0.0, 1.0])
+    with pytest.warns(UserWarning, match="up to step 1,000 only"):
+        curves(find_runs([results]), "test_return_mean")
+
+
+@pytest.mark.parametrize(("name", "magic"), [("a.png", b"\x89PNG"), ("new/a.svg", b"<?xml"), ("a.pdf", b"%PDF")])
+def test_draws_every_kind_of_picture(results, tmp_path, name, magic):
+    plot.draw(find_runs([results]), tmp_path / name, title="Battle", smooth=3, center="median")
+    assert (tmp_path / name).read_bytes().startswith(magic)
+
+
+def test_the_command_line_end_to_end(results, tmp_path):
+    done = run_plot(results, "--out", tmp_path / "c.svg", "--csv", tmp_path / "c.csv", "--table", "--final", "tenth")
+    assert (done.returncode, done.stderr) == (0, "")
+    picture = (tmp_path / "c.svg").read_text()
+    for text in ("asae (5 seeds)", "iql (1 seed)", "battle 3m", "battle 8m", "environment steps", "interquartile mean"):
+        assert text in picture
+    rows = list(csv.DictReader((tmp_path / "c.csv").open()))
+    assert len(rows) == 6 * 11
+    assert {row["low"] for row in rows if row["group"] == "iql"} == {""}
+    lines = done.stdout.splitlines()
+    assert sum("asae" in line for line in lines) == 2
+    assert "one seed: none" in done.stdout
+
+
+def test_final_values_by_hand(tmp_path):
+    for seed, last in enumerate((1.0, 2.0, 6.0)):
+        make_run(tmp_path / str(seed), {"name": "a", "env": "e"}, [0, 95, 100], [0.0, 0.0, last])
+    found = curves(find_runs([tmp_path]), "test_return_mean")
+    cells = plot.table(found).splitlines()[2].split()
+    assert cells[2:5] == ["3", "2", "3"]  # seeds, median, IQM (of three: the mean)
+    assert plot.table(found, share=0.1).splitlines()[2].split()[2:5] == ["3", "1", "1.5"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--metric", "test_return_maen"], "Did you mean 'test_return_mean'?"),
+        (["--group-by", "env_args.map_nam"], "Did you mean 'env_args.map_name'?"),
+        (["--out", "curves.docx"], "End it in .png"),
+    ],
+)
+def test_mistakes_are_told_in_one_message(results, capsys, arguments, message):
+    assert plot.main([str(results), *arguments]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_paths_without_runs(tmp_path, capsys):
+    assert plot.main([str(tmp_path)]) == 2
+    assert "No runs found" in capsys.readouterr().err
+    assert plot.main([str(tmp_path / "nowhere")]) == 2
+    assert "There is no" in capsys.readouterr().err
+    with pytest.raises(UserError):
+        find_runs([])
+
+
+def test_help_imports_nothing_slow():
+    code = "import sys, plot\ntry: plot.main(['--help'])\nexcept SystemExit: pass\n"
+    code += "assert not {'numpy', 'scipy', 'matplotlib', 'torch'} & set(sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=SOURCE, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "--group-by" in done.stdout

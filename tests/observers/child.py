@@ -1,0 +1,64 @@
+"""A small real Sacred run, forked once per request, for tests that kill it.
+
+Reads lines "<folder> <points>" from stdin; for each one forks a run there that writes so many points, one
+progress line "<pid> <points so far>" on stdout after each (points 0: it has started).
+"""
+
+import os
+import signal
+import sys
+import time
+import warnings
+
+warnings.simplefilter("ignore")
+import logging  # noqa: E402
+
+import sacred  # noqa: E402
+from sacred import SETTINGS  # noqa: E402
+
+from observers.interrupts import Interrupted, interrupts  # noqa: E402
+from observers.sacred_files import AtomicFileObserver  # noqa: E402
+from observers.sink import Sink  # noqa: E402
+
+SETTINGS.CAPTURE_MODE = "no"
+SETTINGS.DEFAULT_BEAT_INTERVAL = 0.002  # files are rewritten all the time, so that kills hit the writes
+SETTINGS.CONFIG.READ_ONLY_CONFIG = False
+
+
+def run(folder: str, points: int) -> None:
+    ex = sacred.Experiment("killed", save_git_info=False)
+    ex.observers.append(AtomicFileObserver(folder))
+    ex.add_config(name="asae", seed=1, env="made_up", env_args={"key": "up"})
+
+    @ex.main
+    def main(_run):
+        sink = Sink(run=_run)
+        os.write(1, f"{os.getpid()} 0\n".encode())
+        for i in range(1, points + 1):
+            sink.write({"loss": 1.0 / i, "test_return_mean": float(i), "nothing": float("nan")}, i * 10)
+            print(f"line {i}")
+            os.write(1, f"{os.getpid()} {i}\n".encode())
+        while points:  # ends by a signal alone
+            time.sleep(10)
+        sink.close()
+        return 3.5
+
+    with interrupts():
+        ex.run()
+
+
+if __name__ == "__main__":
+    shown = open(os.devnull, "w")  # noqa: SIM115
+    for request in iter(sys.stdin.readline, ""):
+        if os.fork() == 0:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            sys.stdout = sys.stderr = shown
+            logging.disable(logging.CRITICAL)
+            status = 0
+            try:
+                run(request.split()[0], int(request.split()[1]))
+            except Interrupted as error:
+                status = error.exit_status
+            os._exit(status)
+        _, status = os.wait()
+        os.write(1, f"exit {os.waitstatus_to_exitcode(status)}\n".encode())

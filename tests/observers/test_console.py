@@ -1,0 +1,114 @@
+"""The console: plain lines, tables, and a terminal of its own kind."""
+
+import io
+import math
+import sys
+
+import pytest
+
+from observers.console import Console, duration, importance, short
+from observers.tee import Capture
+
+METRICS = {
+    "loss": 0.123456,
+    "grad_norm": 1.0,
+    "return_mean": 4.5,
+    "test_return_mean": 12.25,
+    "agent_0_return_mean": 1.0,
+}
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_plain_lines_have_no_control_characters_and_are_rare():
+    stream, clock = io.StringIO(), Clock()
+    console = Console(t_max=100_000, stream=stream, every=10.0, clock=clock)
+    console.header("asae on battle 3m", {"agents": 3, "results": "results/1"})
+    for i in range(1, 101):
+        clock.now = i
+        console.progress(i * 1000, METRICS)
+        console.table(i * 1000, METRICS)
+    console.close(status="COMPLETED", results="results/1", metrics=METRICS)
+    lines = stream.getvalue().splitlines()
+    assert lines[:3] == ["asae on battle 3m", "  agents   3", "  results  results/1"]
+    assert lines[3] == (
+        "1,000/100,000  1,000 steps/s  0:01:39 left  |  test_return_mean 12.25  return_mean 4.5  loss 0.1235"
+    )
+    assert len(lines) == 3 + 10 + 2
+    assert lines[-2:] == ["COMPLETED after 100,000 steps in 0:01:40, test_return_mean 12.25", "Results: results/1"]
+    assert all(character.isprintable() or character == "\n" for character in stream.getvalue())
+
+
+def test_speed_counts_from_where_a_resumed_run_began():
+    stream, clock = io.StringIO(), Clock()
+    console = Console(t_max=2000, stream=stream, clock=clock)
+    console.resume(1000)
+    clock.now = 10.0
+    console.progress(1100, {})
+    console.table(1100, {"loss": 1.0})
+    assert stream.getvalue() == "1,100/2,000  10 steps/s  0:01:30 left  |  loss 1\n"
+
+
+def test_quiet_says_nothing():
+    stream = Terminal()
+    console = Console(t_max=10, quiet=True, stream=stream)
+    console.header("title", {"a": 1})
+    console.progress(1, METRICS)
+    console.table(1, METRICS)
+    console.message("text")
+    console.close(status="COMPLETED", results="x", metrics=METRICS)
+    assert stream.getvalue() == ""
+
+
+@pytest.mark.parametrize("captured", [True, False])
+def test_a_terminal_gets_a_bar_and_the_record_gets_text(tmp_path, monkeypatch, captured):
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stdout", terminal)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    capture = Capture(tmp_path / "cout.txt", failed=lambda error: pytest.fail(str(error)))
+    if captured:
+        capture.start()
+    console = Console(t_max=1000)
+    console.header("asae on battle 3m", {"agents": 3})
+    console.progress(500, METRICS)
+    print("somebody prints [bold]")
+    console.table(500, METRICS | {"bad": math.nan})
+    console.close(status="COMPLETED", results="results/1", metrics=METRICS)
+    print("after")
+    capture.stop()
+    assert sys.stdout is terminal
+    shown = terminal.getvalue()
+    assert "\x1b[" in shown
+    for text in ("asae on battle 3m", "somebody prints [bold]", "test_return_mean", "500/1,000", "Results: results/1"):
+        assert text in shown
+    assert shown.endswith("after\n")
+    if captured:
+        record = (tmp_path / "cout.txt").read_text()
+        assert "\x1b" not in record
+        assert "\u2501" not in record  # the bar
+        assert record.startswith("asae on battle 3m\n  agents  3\nsomebody prints [bold]\n500/1,000")
+        assert "  bad                         nan\n" in record
+        assert record.endswith("Results: results/1\nafter\n")
+
+
+def test_short_numbers():
+    shown = [short(x) for x in (0, 3.0, 20_500, 0.8125, 12.3456, 123456.7, 1e-7, 1.5e9, math.nan, math.inf, -0.5)]
+    assert shown == ["0", "3", "20,500", "0.8125", "12.35", "123,457", "1e-07", "1.5e+09", "nan", "inf", "-0.5"]
+    assert [duration(s) for s in (5, 3725, 90061)] == ["0:00:05", "1:02:05", "1 d 1:01:01"]
+
+
+def test_important_metrics_come_first():
+    names = ["epsilon", "loss", "return_mean", "test_ep_length_mean", "test_return_mean", "test_agent_0_return_mean"]
+    assert sorted(names, key=importance) == [
+        "test_return_mean", "test_ep_length_mean", "return_mean", "loss", "epsilon", "test_agent_0_return_mean"
+    ]  # fmt: skip
