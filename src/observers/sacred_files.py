@@ -29,7 +29,8 @@ class AtomicFileObserver(RunObserver):
 
     Use with ``SETTINGS.CAPTURE_MODE = "no"`` (the observer records stdout and stderr itself, line by line).
 
-    ``metrics.jsonl`` has one object {name, step, value, timestamp} per line, written as the points come.
+    ``metrics.jsonl`` has one object {name, step, value, timestamp} per line, written as the points come; a kill in
+    the middle of a write may tear the last line, which readers skip.
     ``metrics.json`` has Sacred's layout {name: {steps, values, timestamps}}; it is complete at the end of a run and
     may lack the newest fifth while the run goes on. Both have null for NaN and infinities; the other files have the
     texts "NaN", "Infinity" and "-Infinity". Times are UTC.
@@ -101,8 +102,7 @@ class AtomicFileObserver(RunObserver):
             "heartbeat": None,
             "result": None,
         }
-        base = Path(ex_info["base_dir"])
-        sources = [(name, self._store(base / name, "_sources")) for name, _ in ex_info["sources"]]
+        sources = [(name, self._store(Path(ex_info["base_dir"], name), "_sources")) for name, _ in ex_info["sources"]]
         self._entry["experiment"]["sources"] = [[name, kept] for name, kept in sources if kept is not None]
         self._write("config.json", config)
         return self.dir.name if _id is None else _id
@@ -289,7 +289,7 @@ class AtomicFileObserver(RunObserver):
             self._warned = True
             logging.getLogger(__name__).warning(
                 "Cannot write all records of this run to %s (%s). The run goes on, files written before stay as they "
-                "are, and metrics wait in memory. Make room or mend the permissions. This is said once.", self.dir, error
+                "are, metrics wait in memory. Make room or mend the permissions. This is said once.", self.dir, error
             )  # fmt: skip
 
 

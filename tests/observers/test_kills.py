@@ -43,8 +43,8 @@ def run_until(server, folder, points, signum, total=100_000):
 def lines_of(folder):
     path = folder / "metrics.jsonl"
     text = path.read_text() if path.exists() else ""
-    assert text == "" or text.endswith("\n")
-    return [json.loads(line, parse_constant=pytest.fail) for line in text.splitlines()]
+    *lines, _ = text.split("\n")  # Linux may stop a killed process's write at a page's end: the last line is torn
+    return [json.loads(line, parse_constant=pytest.fail) for line in lines]
 
 
 def strict(path):
