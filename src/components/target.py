@@ -34,7 +34,8 @@ class Target(Generic[ModuleT]):
                 self.net.load_state_dict(self.online.state_dict())
             return
         with torch.no_grad():
-            target, online = list(self.net.parameters()), [p.detach() for p in self.online.parameters()]
+            target = [p.detach() for p in self.net.parameters()]
+            online = [p.detach() for p in self.online.parameters()]
             if target:
                 torch._foreach_lerp_(target, online, self.interval_or_tau)
 

@@ -1,0 +1,7 @@
+"""Learners: how a team improves."""
+
+REGISTRY: dict[str, str] = {
+    "asae_learner": "learners.asae_learner:ASAELearner",
+    "coma_learner": "learners.coma_learner:COMALearner",
+    "q_learner": "learners.q_learner:QLearner",
+}

@@ -49,9 +49,19 @@ class Grouped(nn.Module):
 
     def forward(self, x: Tensor, *rest: Tensor) -> Tensor:
         """Call every network on its agents of ``x`` (axis 2) and on ``rest`` as it is; join along axis 2."""
+        return self._each("__call__", x, *rest)
+
+    def enumerate(self, x: Tensor, *rest: Tensor) -> Tensor:
+        """As :meth:`forward`, calling the networks' ``enumerate`` (critics)."""
+        return self._each("enumerate", x, *rest)
+
+    def _each(self, method: str, x: Tensor, *rest: Tensor) -> Tensor:
         if len(self.nets) == 1:
-            return self.nets[0](x, *rest)
-        outs = [net(x.index_select(2, self.get_buffer(f"agents_{k}")), *rest) for k, net in enumerate(self.nets)]
+            return getattr(self.nets[0], method)(x, *rest)
+        outs = []
+        for k, net in enumerate(self.nets):
+            agents = self.get_buffer(f"agents_{k}")
+            outs.append(getattr(net, method)(x.index_select(2, agents), *rest))
         return torch.cat(outs, dim=2).index_select(2, self.get_buffer("inverse"))
 
     def step(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:

@@ -30,9 +30,9 @@ class RNNAgent(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Whole episodes: [B, T, A, I] -> [B, T, A, U]."""
-        hidden = F.relu(self.fc1(x))
+        hidden = F.relu(self.fc1(x), inplace=True)
         if isinstance(self.rnn, nn.Linear):
-            return self.fc2(F.relu(self.rnn(hidden)))
+            return self.fc2(F.relu(self.rnn(hidden), inplace=True))
         batch, time, agents, _ = hidden.shape
         sequence = hidden.transpose(0, 1).reshape(time, batch * agents, self.hidden_dim)
         out = self.fc2(self.rnn.sequence(sequence))

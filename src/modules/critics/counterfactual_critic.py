@@ -86,5 +86,5 @@ class CounterfactualCritic(nn.Module):
         return (total - columns).transpose(2, 3)
 
     def _rest(self, static: Tensor, partners: Tensor) -> Tensor:
-        hidden = F.relu(static.unsqueeze(3) + partners)
-        return self.fc3(F.relu(self.fc2(hidden)))
+        hidden = F.relu(static.unsqueeze(3) + partners, inplace=True)
+        return self.fc3(F.relu(self.fc2(hidden), inplace=True))

@@ -22,24 +22,27 @@ class QMixer(nn.Module):
         self, state_dim: int, n_agents: int, *, embed_dim: int, hypernet_layers: int, hypernet_embed: int
     ) -> None:
         super().__init__()
-        self.embed_dim = embed_dim
-
-        def hypernet(out_dim: int) -> nn.Module:
-            if hypernet_layers == 1:
-                return nn.Linear(state_dim, out_dim)
-            return nn.Sequential(nn.Linear(state_dim, hypernet_embed), nn.ReLU(), nn.Linear(hypernet_embed, out_dim))
-
-        self.weight_1 = hypernet(n_agents * embed_dim)
-        self.weight_2 = hypernet(embed_dim)
-        self.bias_1 = nn.Linear(state_dim, embed_dim)
-        self.value = nn.Sequential(nn.Linear(state_dim, embed_dim), nn.ReLU(), nn.Linear(embed_dim, 1))
+        self.embed_dim, self.hypernet_layers = embed_dim, hypernet_layers
+        sizes = (n_agents * embed_dim, embed_dim)
+        # the first layers of the four hypernetworks are one linear map of the state
+        self.first_sizes = [
+            *(sizes if hypernet_layers == 1 else (hypernet_embed, hypernet_embed)),
+            embed_dim,
+            embed_dim,
+        ]
+        self.first = nn.Linear(state_dim, sum(self.first_sizes))
+        if hypernet_layers == 2:
+            self.weight_1, self.weight_2 = (nn.Linear(hypernet_embed, size) for size in sizes)
+        self.value = nn.Linear(embed_dim, 1)
 
     def forward(self, q: Tensor, state: Tensor) -> Tensor:
         """The agents' chosen Q-values [B, T, A] and state [B, T, S] -> Q_tot [B, T, 1]."""
-        weight_1 = self.weight_1(state).abs().unflatten(-1, (q.shape[-1], self.embed_dim))
-        hidden = F.elu((q.unsqueeze(-1) * weight_1).sum(-2) + self.bias_1(state))
-        weight_2 = self.weight_2(state).abs()
-        return (hidden * weight_2).sum(-1, keepdim=True) + self.value(state)
+        weight_1, weight_2, value, bias_1 = self.first(state).split(self.first_sizes, dim=-1)
+        if self.hypernet_layers == 2:
+            weight_1, weight_2 = self.weight_1(F.relu(weight_1)), self.weight_2(F.relu(weight_2))
+        per_agent = weight_1.abs().unflatten(-1, (q.shape[-1], self.embed_dim))
+        hidden = F.elu(torch.einsum("bta,btae->bte", q, per_agent) + bias_1)
+        return (hidden * weight_2.abs()).sum(-1, keepdim=True) + self.value(F.relu(value))
 
 
 class VDNMixer(nn.Module):

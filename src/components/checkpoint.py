@@ -1,0 +1,101 @@
+"""Checkpoints: written atomically, found by step, read without running code from the file."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from core.errors import UserError
+
+REPLAY = "replay.pt"
+
+
+def save(models: Path, t_env: int, parts: Mapping[str, Any]) -> Path:
+    """Write ``models/<t_env>/<file>`` for every part; the folder appears whole or not at all.
+
+    Older checkpoints lose their replay buffer (the bulk of the bytes) once the new one is in place.
+
+    Args:
+        models: folder of the run's checkpoints.
+        t_env: environment steps so far.
+        parts: file name -> what torch.save takes.
+
+    Raises:
+        OSError: the disk is full or not writable; what was there before is untouched.
+    """
+    final = models / str(t_env)
+    if final.is_dir():
+        return final  # the same step of the same run
+    temporary = models / f".{t_env}.{os.getpid()}.tmp"
+    try:
+        temporary.mkdir(parents=True)
+        for name, content in parts.items():
+            with (temporary / name).open("wb") as file:
+                torch.save(content, file)
+                file.flush()
+                os.fsync(file.fileno())
+        temporary.rename(final)
+    except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise OSError(f"Cannot write the checkpoint {final}: {error}") from error
+    for step in steps(models):
+        if step != t_env:
+            (models / str(step) / REPLAY).unlink(missing_ok=True)
+    return final
+
+
+def steps(models: Path) -> list[int]:
+    """Environment steps of the checkpoints in a folder, ascending."""
+    if not models.is_dir():
+        return []
+    return sorted(int(path.name) for path in models.iterdir() if path.is_dir() and path.name.isdigit())
+
+
+def find(path: str | Path, load_step: int = 0) -> Path:
+    """Find a checkpoint: a checkpoint's own folder, or a run's models folder and a step.
+
+    Args:
+        path: results/models/<run> or results/models/<run>/<t_env>.
+        load_step: 0 is the newest, else the nearest.
+
+    Raises:
+        UserError: nothing there.
+    """
+    path = Path(path)
+    if (path / "agent.th").is_file() or (path / "state.pt").is_file():
+        return path
+    known = steps(path)
+    if not known:
+        raise UserError(
+            f"No checkpoint in {path}: give a run's models folder (results/models/<run>, with folders named by step)."
+        )
+    step = known[-1] if load_step == 0 else min(known, key=lambda s: abs(s - load_step))
+    return path / str(step)
+
+
+def read(checkpoint: Path, name: str) -> Any:
+    """Read one part of a checkpoint (tensors, numbers, NumPy arrays; never code).
+
+    Raises:
+        UserError: missing or unreadable.
+    """
+    arrays = [np._core.multiarray._reconstruct, np.ndarray, np.dtype]  # type: ignore[attr-defined]
+    dtypes = [type(np.dtype(kind)) for kind in (np.float32, np.float64, np.int64, np.int32, np.bool_, np.uint64)]
+    try:
+        with torch.serialization.safe_globals([*arrays, *dtypes]):
+            return torch.load(checkpoint / name, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise UserError(f"The checkpoint {checkpoint} has no {name}; it holds: {_content(checkpoint)}.") from error
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise UserError(f"Cannot read {checkpoint / name}: {str(error).splitlines()[0]}") from error
+
+
+def _content(checkpoint: Path) -> str:
+    return ", ".join(sorted(path.name for path in checkpoint.glob("*"))) or "nothing"

@@ -1,0 +1,35 @@
+"""ASAE's controller: it also draws the joint action samples of the marginal advantage."""
+
+from __future__ import annotations
+
+from pydantic import Field
+from torch import Tensor
+
+from controllers.basic_controller import BasicController, ControllerSettings
+from estimators.credit import sample_joint
+
+
+class ASAEControllerSettings(ControllerSettings):
+    """The number of samples, beside what every controller reads."""
+
+    n_samples: int = Field(10, ge=1, description="m, joint action samples per state (arXiv 2012.03488, eq. 10).")
+
+
+class ASAEController(BasicController):
+    """A team of stochastic policies that can be asked what the others might have done."""
+
+    Settings = ASAEControllerSettings
+    settings: ASAEControllerSettings
+
+    def sample_joint(self, log_pi: Tensor, *, executed: Tensor | None) -> Tensor:
+        """Draw m joint actions per state from independent policies (Figure 2 of the paper).
+
+        Args:
+            log_pi: [B, T, A, U].
+            executed: int64 [B, T, A], sample 1; None draws all m.
+
+        Returns:
+            int64 [B, T, M, A]
+        """
+        generator = self.generators["learner"]
+        return sample_joint(log_pi, n_samples=self.settings.n_samples, generator=generator, executed=executed)

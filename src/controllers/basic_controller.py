@@ -1,0 +1,148 @@
+"""The controller of most algorithms: one recurrent or feed-forward network per group of agents."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from components.action_selectors import SELECTORS, greedy, policy_log_probs
+from components.schedules import LinearSchedule
+from core.data import EpisodeBatch, PolicyOutput, TeamSpec, TeamStep
+from core.settings import Section
+from modules.agents.rnn_agent import RNNAgent
+from modules.sharing import Grouped, Sharing, agent_groups
+
+
+class ControllerSettings(Section):
+    """What every controller reads."""
+
+    mac: str = Field("basic_mac", description="Controller, a name in controllers/__init__.py.")
+    hidden_dim: int = Field(64, ge=1, description="Width of the agents' networks.")
+    use_rnn: bool = Field(True, description="A GRU in the agents' networks; false is feed-forward.")
+    obs_agent_id: bool = Field(True, description="Give an agent its number (one-hot) as input.")
+    obs_last_action: bool = Field(False, description="Give an agent its last action (one-hot) as input.")
+    parameter_sharing: Sharing = Field(
+        "full", description="full: one network; none: one per agent; [0, 0, 1]: one per group."
+    )
+    action_selector: Literal["epsilon_greedy", "soft_policies"] = Field(
+        "soft_policies", description="How actions are chosen from the network's output."
+    )
+    epsilon_start: float = Field(0.0, ge=0, le=1, description="Share of uniform exploration at the start.")
+    epsilon_finish: float = Field(0.0, ge=0, le=1, description="... and after epsilon_anneal_time.")
+    epsilon_anneal_time: int = Field(50_000, ge=0, description="Environment steps of linear annealing.")
+    evaluation_epsilon: float = Field(0.0, ge=0, le=1, description="Uniform exploration in sampled tests.")
+
+
+class BasicController:
+    """Acts for one team with shared, separate or grouped networks.
+
+    Args:
+        spec: the team's sizes.
+        settings: see :class:`ControllerSettings`.
+        generators: random streams "explore", "test_policy" and "learner".
+        device: where the networks live.
+    """
+
+    Settings: type[ControllerSettings] = ControllerSettings
+
+    def __init__(
+        self,
+        spec: TeamSpec,
+        settings: ControllerSettings,
+        *,
+        generators: Mapping[str, torch.Generator],
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.spec = spec
+        self.settings = settings
+        self.device = torch.device(device)
+        self.generators = generators
+        self.epsilon = LinearSchedule(
+            start=settings.epsilon_start, finish=settings.epsilon_finish, steps=settings.epsilon_anneal_time
+        )
+        extra = spec.n_actions * settings.obs_last_action + spec.n_agents * settings.obs_agent_id
+        self.input_dim = spec.obs_dim + extra
+        self.agents = Grouped(self._make_agent, agent_groups(settings.parameter_sharing, spec.n_agents)).to(device)
+        self.begin(1)
+
+    def _make_agent(self, agents: list[int]) -> RNNAgent:
+        settings = self.settings
+        return RNNAgent(self.input_dim, self.spec.n_actions, hidden_dim=settings.hidden_dim, use_rnn=settings.use_rnn)
+
+    def begin(self, n_envs: int) -> None:
+        """Prepare N slots; every slot starts an episode."""
+        spec, settings = self.spec, self.settings
+        self._inputs = torch.zeros(n_envs, spec.n_agents, self.input_dim, device=self.device)
+        self._obs_input = self._inputs[..., : spec.obs_dim]
+        self._last_action = self._inputs[..., spec.obs_dim : spec.obs_dim + spec.n_actions]
+        if settings.obs_agent_id:
+            self._inputs[..., self.input_dim - spec.n_agents :] = torch.eye(spec.n_agents, device=self.device)
+        self._hidden = torch.zeros(n_envs, spec.n_agents, settings.hidden_dim, device=self.device)
+
+    @torch.inference_mode()
+    def restart(self, slots: np.ndarray) -> None:
+        """Forget the history of these slots."""
+        index = torch.from_numpy(slots).to(self.device)
+        self._hidden[index] = 0
+        if self.settings.obs_last_action:
+            self._last_action[index] = 0
+
+    def act(self, step: TeamStep, *, t_env: int | None, greedy_policy: bool = False) -> np.ndarray:
+        """Choose actions for all N slots.
+
+        Args:
+            step: observations [N, A, O] and available actions [N, A, U].
+            t_env: environment steps so far, for the exploration schedule; None in a test.
+            greedy_policy: the best action instead of a draw.
+
+        Returns:
+            int64 [N, A]
+        """
+        with torch.inference_mode():
+            self._obs_input.copy_(torch.from_numpy(step.obs))
+            available = torch.from_numpy(step.available).to(self.device)
+            values, self._hidden = self.agents.step(self._inputs, self._hidden)
+            if greedy_policy:
+                actions = greedy(values, available)
+            else:
+                epsilon = self.settings.evaluation_epsilon if t_env is None else self.epsilon(t_env)
+                generator = self.generators["test_policy" if t_env is None else "explore"]
+                select = SELECTORS[self.settings.action_selector]
+                actions = select(values, available, epsilon=epsilon, generator=generator)
+            if self.settings.obs_last_action:
+                self._last_action.zero_().scatter_(-1, actions.unsqueeze(-1), 1.0)
+            return actions.cpu().numpy()
+
+    def inputs(self, batch: EpisodeBatch) -> Tensor:
+        """The networks' inputs over whole episodes: [B, T+1, A, I]."""
+        spec, settings = self.spec, self.settings
+        parts = [batch.obs]
+        if settings.obs_last_action:
+            last = batch.obs.new_zeros(*batch.obs.shape[:3], spec.n_actions)
+            last[:, 1:].scatter_(-1, batch.actions.unsqueeze(-1), 1.0)
+            parts.append(last)
+        if settings.obs_agent_id:
+            parts.append(torch.eye(spec.n_agents, device=self.device).expand(*batch.obs.shape[:2], -1, -1))
+        return torch.cat(parts, dim=-1) if len(parts) > 1 else batch.obs
+
+    def forward(self, batch: EpisodeBatch) -> PolicyOutput:
+        """Run the networks over whole episodes."""
+        return PolicyOutput(values=self.agents(self.inputs(batch)))
+
+    def log_policy(self, batch: EpisodeBatch, *, t_env: int) -> Tensor:
+        """Log-probabilities of the policy that acts at ``t_env``: [B, T+1, A, U]."""
+        return policy_log_probs(self.forward(batch).values, batch.available, self.epsilon(t_env))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Random streams (the networks are saved by the learner that trains them)."""
+        return {name: generator.get_state() for name, generator in self.generators.items()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore :meth:`state_dict`."""
+        for name, generator in self.generators.items():
+            generator.set_state(state[name])

@@ -1,0 +1,118 @@
+"""ASAE: approximatively synchronous advantage estimation (Wan, Song, Lan and Zheng, arXiv 2012.03488)."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from controllers.asae_controller import ASAEController
+from core.data import Metrics, TeamSpec
+from core.errors import UserError
+from estimators import surrogates
+from estimators.credit import (
+    Marginal,
+    exact_marginal,
+    joint_actions_of_partners,
+    marginal,
+    partner_probabilities,
+)
+from estimators.masked import masked_mean
+from learners.policy_gradient import Iteration, PolicyGradientLearner, PolicyGradientSettings
+
+
+class ASAESettings(PolicyGradientSettings):
+    """What ASAE reads beside what COMA reads; the number of samples is the controller's."""
+
+    epochs: int = Field(4, ge=1, description="Epochs of the surrogate on each batch.")
+    eps_clip: float = Field(0.1, gt=0, lt=1, description="Clip range of the ratio (eq. 18).")
+    surrogate: Literal["ppo", "clip"] = Field("ppo", description="PPO's min(...), or eq. 18 as printed.")
+    marginal: Literal["mc", "exact"] = Field("mc", description="Marginal over samples (eq. 10) or enumerated (eq. 8).")
+    exact_limit: int = Field(1024, ge=1, description="Most joint actions of the partners that marginal=exact takes.")
+    own_action: Literal["sampled", "expected"] = Field(
+        "sampled", description="Surrogate at the executed own action, or weighted over all of them by pi_i."
+    )
+    resync: bool = Field(False, description="Re-estimate the marginal under the partners' present policies each epoch.")
+    target_kl: float | None = Field(None, gt=0, description="Stop the epochs when the mean KL exceeds this (eq. 17).")
+
+
+class ASAELearner(PolicyGradientLearner):
+    """Marginal advantages under the partners' policies, optimised as PPO (eqs. 10 and 18)."""
+
+    Settings = ASAESettings
+    controller: ASAEController
+
+    def __init__(self, spec: TeamSpec, settings: ASAESettings, controller: ASAEController, **others: Any) -> None:
+        super().__init__(spec, settings, controller, **others)
+        if not isinstance(controller, ASAEController):
+            raise UserError("learner=asae_learner needs mac=asae_mac: its controller draws the joint samples.")
+        self.settings = settings
+        self.epochs = settings.epochs
+        combinations = spec.n_actions ** (spec.n_agents - 1)
+        if settings.marginal == "exact" and combinations > settings.exact_limit:
+            raise UserError(
+                f"marginal=exact would enumerate {combinations} joint actions of the partners per agent and step, "
+                f"more than exact_limit={settings.exact_limit}: use marginal=mc, or raise exact_limit."
+            )
+        self._enumerated: Tensor | None = None
+        if settings.marginal == "exact":
+            self._enumerated = joint_actions_of_partners(spec.n_agents, spec.n_actions).to(self.device)
+
+    def credit(self, it: Iteration, log_pi: Tensor | None) -> tuple[Tensor, Metrics]:
+        """Marginal advantages (eq. 4): [B, T, A, U]; under pi_i, or under the partners' present policies."""
+        partners = it.log_pi[:, :-1] if log_pi is None else log_pi
+        result = self._marginal(it, partners, resynchronised=log_pi is not None)
+        executed = it.batch.actions.unsqueeze(-1)
+        error = masked_mean(result.standard_error.gather(-1, executed), it.batch.mask)
+        return result.advantage, {"marginal_standard_error": error}
+
+    def _marginal(self, it: Iteration, partners: Tensor, *, resynchronised: bool) -> Marginal:
+        own, shared, pi = it.own[:, :-1], it.shared[:, :-1], it.log_pi[:, :-1].exp()
+        if self._enumerated is not None:
+            q = self.critic.enumerate(own, shared, self._enumerated)  # [B, T, A, K, U]
+            return exact_marginal(q, partner_probabilities(partners.exp(), self._enumerated), pi)
+        # the executed action was drawn from pi_i: it is sample 1 under pi_i, and none under later policies
+        executed = None if resynchronised else it.batch.actions
+        joint = self.controller.sample_joint(partners, executed=executed)
+        return marginal(self.critic(own, shared, joint), pi)
+
+    def objective(self, it: Iteration, log_pi: Tensor, advantages: Tensor) -> tuple[Tensor, Metrics]:
+        """The clipped surrogate of every agent (eq. 18): [B, T, A]."""
+        s, old = self.settings, it.log_pi[:, :-1]
+        surrogate = surrogates.SURROGATES[s.surrogate]
+        if s.own_action == "expected":
+            ratio = (log_pi - old).masked_fill(~it.batch.available[:, :-1], 0.0).exp()
+            loss = (old.exp() * surrogate(ratio, advantages, s.eps_clip)).sum(-1)
+            clipped = (old.exp() * ((ratio.detach() - 1).abs() > s.eps_clip)).sum(-1)
+        else:
+            executed = it.batch.actions.unsqueeze(-1)
+            ratio = (log_pi.gather(-1, executed) - old.gather(-1, executed)).exp().squeeze(-1)
+            loss = surrogate(ratio, advantages.gather(-1, executed).squeeze(-1), s.eps_clip)
+            clipped = ((ratio.detach() - 1).abs() > s.eps_clip).float()
+        return loss, {"clip_fraction": masked_mean(clipped, it.batch.mask)}
+
+    def recredit(self, epoch: int) -> bool:
+        """Resynchronise: eq. 11 without the approximation pi_{i+1} ~ pi_i."""
+        return self.settings.resync
+
+    def stop(self, it: Iteration, log_pi: Tensor) -> bool:
+        """Whether the mean KL[pi_{i+1}, pi_i] has exceeded the bound."""
+        if self.settings.target_kl is None:
+            return False
+        kl = masked_mean(surrogates.kl(log_pi, it.log_pi[:, :-1]), it.batch.mask)
+        return bool(kl > self.settings.target_kl)
+
+    def after(self, it: Iteration, *, t_env: int) -> Metrics:
+        """KL[pi_{i+1}, pi_i] of every agent, their mean, and its sum over an agent's partners (eq. 14)."""
+        with torch.no_grad():
+            present = self.controller.log_policy(it.batch, t_env=t_env)[:, :-1]
+            per_decision = surrogates.kl(present, it.log_pi[:, :-1])  # [B, T, A]
+            per_agent = [masked_mean(part, it.batch.mask) for part in per_decision.unbind(-1)]
+        total = torch.stack(per_agent).sum()
+        metrics: Metrics = {f"kl_agent_{a}": value for a, value in enumerate(per_agent)}
+        n = len(per_agent)
+        metrics["kl_mean"] = total / n
+        metrics["kl_partners"] = total * (n - 1) / n  # mean over agents of the sum over the others
+        return metrics

@@ -1,0 +1,106 @@
+"""What all learners share: settings, reward statistics, saving."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from components.optimizer import Optimizer, OptimizerName
+from components.running_norm import RunningNorm
+from components.target import Target
+from core.data import EpisodeBatch, TeamSpec
+from core.settings import Section
+
+
+class LearnerSettings(Section):
+    """What every learner reads."""
+
+    learner: str = Field(description="Learner, a name in learners/__init__.py.")
+    gamma: float = Field(0.99, ge=0, le=1, description="Discount factor.")
+    lr: float = Field(5e-4, gt=0, description="Learning rate (of the actor, where there is a critic too).")
+    optimizer: OptimizerName = Field("adam", description="adam or rmsprop.")
+    optim_alpha: float = Field(0.99, ge=0, lt=1, description="RMSprop's smoothing.")
+    optim_eps: float = Field(1e-5, gt=0, description="Added to the optimiser's denominator.")
+    grad_norm_clip: float = Field(10.0, gt=0, description="Largest gradient norm.")
+    target_update_interval_or_tau: float = Field(
+        200, gt=0, description="Above 1: copy the target network every so many updates; else move it by this fraction."
+    )
+    standardise_rewards: bool | Literal["scale"] = Field(
+        True, description="Rewards by their running mean and deviation; scale divides by the deviation only."
+    )
+
+
+class BaseLearner:
+    """Reward statistics and the state that a checkpoint needs.
+
+    Args:
+        spec: the team's sizes.
+        settings: the learner's section.
+        reward_dim: R of the batches: 1 for a team reward, A for individual rewards.
+        device: where the networks live.
+    """
+
+    on_policy: bool
+    individual_rewards = False
+    Settings: type[LearnerSettings] = LearnerSettings
+
+    def __init__(
+        self, spec: TeamSpec, settings: LearnerSettings, *, reward_dim: int, device: torch.device | str
+    ) -> None:
+        self.spec = spec
+        self.device = torch.device(device)
+        self._base = settings
+        centre = settings.standardise_rewards is True
+        self.reward_norm = RunningNorm(reward_dim, centre=centre)
+
+    def observe(self, batch: EpisodeBatch) -> None:
+        """See newly gathered episodes once: the reward statistics."""
+        if self._base.standardise_rewards:
+            self.reward_norm.update(batch.rewards, batch.mask)
+
+    def rewards(self, batch: EpisodeBatch) -> Tensor:
+        """Rewards as the learner uses them: [B, T, R] on its device."""
+        rewards = self.reward_norm(batch.rewards) if self._base.standardise_rewards else batch.rewards
+        return rewards.to(self.device)
+
+    def discounts(self, batch: EpisodeBatch) -> Tensor:
+        """gamma * (1 - terminated): [B, T, 1]. A truncated episode keeps gamma."""
+        return self._base.gamma * (~batch.terminated).float().unsqueeze(-1)
+
+    def make_optimizer(self, parameters: list[nn.Parameter], lr: float) -> Optimizer:
+        """Build the optimiser that the settings ask for."""
+        s = self._base
+        return Optimizer(
+            parameters, kind=s.optimizer, lr=lr, grad_norm_clip=s.grad_norm_clip, alpha=s.optim_alpha, eps=s.optim_eps
+        )
+
+    def networks(self) -> dict[str, nn.Module]:
+        """File name (without .th) -> network, as EPyMARL's users know them."""
+        raise NotImplementedError
+
+    def optimizers(self) -> dict[str, Optimizer]:
+        """Name -> optimiser."""
+        raise NotImplementedError
+
+    def targets(self) -> dict[str, Target[Any]]:
+        """Name -> lagging network."""
+        raise NotImplementedError
+
+    def state_dict(self) -> dict[str, Any]:
+        """What an exact resume needs beside the networks: optimisers, targets, reward statistics."""
+        return {
+            "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers().items()},
+            "targets": {name: target.state_dict() for name, target in self.targets().items()},
+            "reward_norm": self.reward_norm.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore :meth:`state_dict`."""
+        for name, optimizer in self.optimizers().items():
+            optimizer.load_state_dict(state["optimizers"][name])
+        for name, target in self.targets().items():
+            target.load_state_dict(state["targets"][name])
+        self.reward_norm.load_state_dict(state["reward_norm"])
