@@ -45,8 +45,8 @@ class Controller(Protocol):
         """Forget the history of these slots (int64 [K])."""
         ...
 
-    def act(self, step: TeamStep, *, t_env: int, greedy: bool) -> np.ndarray:
-        """Choose actions for all N slots: int64 [N, A]."""
+    def act(self, step: TeamStep, *, t_env: int | None, greedy_policy: bool = False) -> np.ndarray:
+        """Choose actions for all N slots: int64 [N, A]; ``t_env`` is None in tests."""
         ...
 
     def forward(self, batch: EpisodeBatch) -> PolicyOutput:
