@@ -1,0 +1,13 @@
+"""Environments: name -> "module:Class", imported only when chosen.
+
+Every class has an ``Args`` attribute (a frozen pydantic model: what ``env_args`` may hold), is built as
+``Class(n_envs, args)`` and is a :class:`core.protocols.VecEnv`.
+"""
+
+REGISTRY: dict[str, str] = {
+    "spread": "envs.particle.spread:Spread",
+    "matrix_game": "envs.matrix_game:MatrixGame",
+    "pettingzoo": "envs.pettingzoo_env:PettingZoo",
+    "gymma": "envs.gymma:Gymma",
+    "sc2": "envs.starcraft2:StarCraft2",
+}
