@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from modules.gru_kernels import gate_factors, input_gradients
+
 
 class SequenceGRU(nn.GRU):
     """One GRU layer over whole sequences that start with a zero hidden state."""
@@ -44,24 +46,29 @@ class SequenceGRU(nn.GRU):
 def _forward(
     x: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor, *, keep: bool
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """Hidden states [T, N, H] and, if kept, h with h_0 [T+1, N, H], gates r|z [T, N, 2H], n and W_hn h [T, N, H]."""
+    """Hidden states [T, N, H]; if kept, h with h_0 [T+1, N, H], gates r|z|n and m = W_hn h + b_hn [T, N, 3H]."""
     n_steps, n_rows, _ = x.shape
     n_hidden = w_hh.shape[1]
-    gates = torch.addmm(b_ih, x.reshape(n_steps * n_rows, -1), w_ih.t()).view(n_steps, n_rows, 3 * n_hidden)
-    gates[..., 2 * n_hidden :].mul_(2)  # tanh(a) = 2 sigmoid(2 a) - 1, and sigmoid is three times as fast
-    hidden = x.new_zeros(n_steps + 1, n_rows, n_hidden)
+    rz, new = slice(0, 2 * n_hidden), slice(2 * n_hidden, None)
+    bias = torch.cat([b_ih[rz] + b_hh[rz], b_ih[new]])
+    gates = torch.addmm(bias, x.reshape(n_steps * n_rows, -1), w_ih.t()).view(n_steps, n_rows, 3 * n_hidden)
+    gates[..., new].mul_(2)  # tanh(a) = 2 sigmoid(2 a) - 1, and sigmoid is three times as fast
+    hidden = x.new_empty(n_steps + 1, n_rows, n_hidden)
+    hidden[0] = 0
     recurrent = x.new_empty(n_steps if keep else 1, n_rows, 3 * n_hidden)
-    w_t = w_hh.t()
-    rz_steps = gates[..., : 2 * n_hidden].unbind(0)
-    r_steps, z_steps, new_steps = (part.unbind(0) for part in gates.split(n_hidden, dim=-1))
-    recurrent_rz, recurrent_n = recurrent[..., : 2 * n_hidden].unbind(0), recurrent[..., 2 * n_hidden :].unbind(0)
-    recurrent_all, hidden_steps = recurrent.unbind(0), hidden.unbind(0)
+    w_t, b_new = w_hh.t(), b_hh[new]
+    gates_rz = gates[..., rz].unbind(0)
+    gates_r, gates_z, gates_n = (part.unbind(0) for part in gates.split(n_hidden, dim=-1))
+    recurrent_all, recurrent_rz, recurrent_n = (
+        part.unbind(0) for part in (recurrent, recurrent[..., rz], recurrent[..., new])
+    )
+    states = hidden.unbind(0)
     for t in range(n_steps):
         k = t if keep else 0
-        torch.addmm(b_hh, hidden_steps[t], w_t, out=recurrent_all[k])
-        rz_steps[t].add_(recurrent_rz[k]).sigmoid_()
-        new_steps[t].addcmul_(r_steps[t], recurrent_n[k], value=2).sigmoid_().mul_(2).sub_(1)
-        torch.lerp(new_steps[t], hidden_steps[t], z_steps[t], out=hidden_steps[t + 1])  # (1 - z) n + z h
+        torch.mm(states[t], w_t, out=recurrent_all[k])
+        gates_rz[t].add_(recurrent_rz[k]).sigmoid_()
+        gates_n[t].addcmul_(gates_r[t], recurrent_n[k].add_(b_new), value=2).sigmoid_().mul_(2).sub_(1)
+        torch.lerp(gates_n[t], states[t], gates_z[t], out=states[t + 1])  # (1 - z) n + z h
     return hidden[1:], (hidden, gates, recurrent)
 
 
@@ -77,25 +84,20 @@ class _Sequence(torch.autograd.Function):
     def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
         x, w_ih, w_hh, hidden, gates, recurrent = ctx.saved_tensors
         n_steps, n_rows, n_hidden = grad_out.shape
-        r, z, n = gates.split(n_hidden, dim=-1)
-        # d h_t / d (pre-activations of r, z, W_hn h): elementwise factors of the carried gradient, all steps at once
-        factor_n = (1 - z) * (1 - n * n)
-        factors = torch.empty_like(gates).view(n_steps, n_rows, 3, n_hidden)
-        torch.mul(factor_n * recurrent[..., 2 * n_hidden :], r * (1 - r), out=factors[:, :, 0])
-        torch.mul(hidden[:-1] - n, z * (1 - z), out=factors[:, :, 1])
-        torch.mul(factor_n, r, out=factors[:, :, 2])
-        carried = grad_out.clone()  # becomes the total gradient of h_t
-        carried_steps, z_steps, factor_steps = carried.unbind(0), z.unbind(0), factors.unbind(0)
-        flat_steps = factors.view(n_steps, n_rows, 3 * n_hidden).unbind(0)
+        factors = torch.empty_like(gates)
+        carried = grad_out.clone(memory_format=torch.contiguous_format)  # becomes the whole gradient of h_t
+        gate_factors(hidden.numpy(), gates.numpy(), recurrent.numpy(), factors.numpy())
+        carried_steps, z_steps = carried.unbind(0), gates[..., n_hidden : 2 * n_hidden].unbind(0)
+        flat_steps, factor_steps = factors.unbind(0), factors.view(n_steps, n_rows, 3, n_hidden).unbind(0)
         for t in range(n_steps - 1, -1, -1):
             factor_steps[t].mul_(carried_steps[t].unsqueeze(1))
             if t > 0:
                 carried_steps[t - 1].addcmul_(carried_steps[t], z_steps[t]).addmm_(flat_steps[t], w_hh)
-        grad_recurrent = factors.view(n_steps * n_rows, 3 * n_hidden)
-        grad_w_hh = grad_recurrent.t() @ hidden[:-1].reshape(-1, n_hidden)
-        grad_b_hh = grad_recurrent.sum(0)
-        factors[:, :, 2] = carried * factor_n  # now the gradient of the input gates
-        grad_w_ih = grad_recurrent.t() @ x.reshape(n_steps * n_rows, -1)
-        grad_b_ih = grad_recurrent.sum(0)
-        grad_x = (grad_recurrent @ w_ih).view_as(x) if ctx.needs_input_grad[0] else None
+        grads = factors.view(n_steps * n_rows, 3 * n_hidden)  # of the recurrent pre-activations
+        grad_w_hh = grads.t() @ hidden[:-1].reshape(-1, n_hidden)
+        grad_b_hh = grads.sum(0)
+        input_gradients(carried.numpy(), gates.numpy(), factors.numpy())  # now of the input gates
+        grad_w_ih = grads.t() @ x.reshape(n_steps * n_rows, -1)
+        grad_b_ih = torch.cat([grad_b_hh[: 2 * n_hidden], grads[:, 2 * n_hidden :].sum(0)])
+        grad_x = (grads @ w_ih).view_as(x) if ctx.needs_input_grad[0] else None
         return grad_x, grad_w_ih, grad_w_hh, grad_b_ih, grad_b_hh

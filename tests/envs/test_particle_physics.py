@@ -1,11 +1,13 @@
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from envs.particle import compiling, physics, rng
+from core import compiling
+from envs.particle import physics, rng
 
 coordinates = st.floats(-0.4, 0.4, allow_nan=False)
 
@@ -147,10 +149,13 @@ def test_streams_of_neighbouring_seeds_are_uniform_and_uncorrelated():
     assert abs(np.corrcoef(firsts[:, 0], firsts[:, 1])[0, 1]) < 0.08
 
 
-def test_cached_kernels_are_tied_to_all_sources_of_the_package(monkeypatch, tmp_path):
-    first = compiling._package_stamp()
-    assert compiling._package_stamp() == first
-    assert physics.advance._cache._cache_file._source_stamp == first
-    (tmp_path / "physics.py").write_text("DT = 0.2\n")
-    monkeypatch.setattr(compiling, "__file__", str(tmp_path / "compiling.py"))
-    assert compiling._package_stamp() != first
+def test_the_cache_stamp_changes_with_any_file_of_the_package(tmp_path):
+    (tmp_path / "a.py").write_text("x = 1\n")
+    first = compiling._package_stamp(tmp_path)
+    compiling._package_stamp.cache_clear()
+    assert compiling._package_stamp(tmp_path) == first
+    (tmp_path / "b.py").write_text("")
+    compiling._package_stamp.cache_clear()
+    assert compiling._package_stamp(tmp_path) != first
+    stamp = compiling._package_stamp(Path(physics.__file__).parent)
+    assert physics.advance._cache._cache_file._source_stamp == stamp

@@ -13,7 +13,7 @@ import math
 
 import numpy as np
 
-from envs.particle.compiling import kernel
+from core.compiling import kernel
 
 DT = 0.1
 DAMPING = 0.25

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from envs.particle.compiling import kernel
+from core.compiling import kernel
 
 # NumPy's uint64 everywhere: Numba makes float64 of uint64 + int64.
 _GAMMA = np.uint64(0x9E3779B97F4A7C15)

@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from envs.particle.compiling import kernel
+from core.compiling import kernel
 from envs.particle.physics import advance
 from envs.particle.rng import start_stream, uniform
 

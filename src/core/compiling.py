@@ -1,7 +1,8 @@
-"""How the particle worlds' kernels are compiled: once, cached on disk, and never stale."""
+"""How Numba kernels are compiled: once, cached on disk, and never stale."""
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
@@ -10,15 +11,13 @@ from typing import Any
 from numba import njit
 
 
-def _package_stamp() -> str:
-    """Return a digest of every source file of this package."""
+@functools.cache
+def _package_stamp(folder: Path) -> str:
+    """Return a digest of every source file of a package."""
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
+    for path in sorted(folder.glob("*.py")):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
-
-
-_STAMP = _package_stamp()
 
 
 def kernel(function: Callable[..., Any]) -> Any:
@@ -26,8 +25,8 @@ def kernel(function: Callable[..., Any]) -> Any:
 
     Numba ties a cached function to the file that it stands in, but the machine code also holds the functions
     that it calls: after an edit of ``physics.py``, a kernel of another file would go on with the old physics.
-    So the stamp that Numba compares is replaced by a digest of the whole package. Where nothing can be
-    written, the kernel is compiled anew in every process.
+    So the stamp that Numba compares is replaced by a digest of all files beside the function's own. Where nothing
+    can be written, the kernel is compiled anew in every process.
     """
     try:
         compiled: Any = njit(cache=True, fastmath=False)(function)
@@ -35,6 +34,6 @@ def kernel(function: Callable[..., Any]) -> Any:
         return njit(fastmath=False)(function)
     cache_file = compiled._cache._cache_file
     if not hasattr(cache_file, "_source_stamp"):
-        raise RuntimeError("this Numba keeps its cache's stamp elsewhere; adapt envs/particle/compiling.py")
-    cache_file._source_stamp = _STAMP
+        raise RuntimeError("this Numba keeps its cache's stamp elsewhere; adapt core/compiling.py")
+    cache_file._source_stamp = _package_stamp(Path(function.__code__.co_filename).parent)
     return compiled
