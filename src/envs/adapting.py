@@ -1,0 +1,89 @@
+"""What the adapters of foreign environments share. Runs inside workers, so it must not import torch."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from core.errors import UserError
+from core.registry import did_you_mean
+
+
+def import_module(name: str, key: str) -> Any:
+    """Import a module that the user named in ``key``.
+
+    Raises:
+        UserError: there is none, or something that it needs is missing.
+    """
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        missing = error.name or name
+        if not (name == missing or name.startswith(missing + ".")):
+            raise UserError(f"env_args.key={key} needs the Python package '{missing}': pip install it.") from None
+        package, _, last = missing.rpartition(".")
+        if not package:
+            raise UserError(f"env_args.key={key}: the Python package '{missing}' is not installed.") from None
+        siblings = [module.name for module in pkgutil.iter_modules(importlib.import_module(package).__path__)]
+        hint = " (the multi-particle environments are in the package mpe2 now)" if missing == "pettingzoo.mpe" else ""
+        raise UserError(
+            f"env_args.key={key}: no module '{last}' in '{package}'.{did_you_mean(last, siblings)}{hint}"
+        ) from None
+
+
+def constructor_arguments(constructor: Callable[..., Any]) -> list[str] | None:
+    """Return the keyword arguments that it accepts, or None where it takes any (or hides its signature)."""
+    try:
+        parameters = inspect.signature(constructor).parameters.values()
+    except (TypeError, ValueError):
+        return None
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        return None
+    return [p.name for p in parameters if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)]
+
+
+def check_arguments(accepted: Sequence[str] | None, given: Mapping[str, Any], key: str) -> None:
+    """Check the arguments for a constructor that accepts ``accepted`` (None: anything).
+
+    Raises:
+        UserError: one is unknown; names the nearest and all that there are.
+    """
+    for name in given:
+        if accepted is not None and name not in accepted:
+            raise UserError(
+                f"env_args.{name} is not an argument of {key}.{did_you_mean(name, accepted)} "
+                f"It accepts: {', '.join(accepted)}."
+            )
+
+
+def discrete_actions(space: Any, who: str) -> tuple[int, int]:
+    """Return (number of actions, value of the first) of a Discrete space.
+
+    Raises:
+        UserError: any other space.
+    """
+    if type(space).__name__ != "Discrete":
+        raise UserError(f"{who} has the action space {space}; only Discrete action spaces are supported.")
+    return int(space.n), int(space.start)
+
+
+def box_size(space: Any, who: str) -> int:
+    """Return the number of entries of a Box (or MultiBinary) space.
+
+    Raises:
+        UserError: any other space.
+    """
+    if type(space).__name__ not in ("Box", "MultiBinary"):
+        raise UserError(f"{who} has the observation space {space}; only Box observation spaces are supported.")
+    size = 1
+    for length in space.shape:
+        size *= int(length)
+    return size
+
+
+def positive_int(value: Any) -> int | None:
+    """Return ``value`` as an int where it is a positive whole number, otherwise None."""
+    return int(value) if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None

@@ -1,0 +1,55 @@
+"""Any PettingZoo environment with the parallel API (https://pettingzoo.farama.org/api/parallel/)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import ConfigDict, Field
+
+from envs.worker import WorkerArgs, WorkerVecEnv
+
+
+class PettingZooArgs(WorkerArgs):
+    """``env_args`` of ``pettingzoo``; any other key goes to the environment's constructor."""
+
+    model_config = ConfigDict(extra="allow")
+
+    key: str = Field("mpe2.simple_spread_v3", description="module with a parallel_env, or package.module:Class")
+    time_limit: int | None = Field(None, ge=1, description="steps until truncation; null: the environment's own")
+    state: Literal["joint_obs", "env"] = Field(
+        "joint_obs", description="global state: all observations in a row, or the environment's state()"
+    )
+
+
+class PettingZoo(WorkerVecEnv):
+    """All agents in one team, "agents", with individual rewards.
+
+    Smaller observations are padded with zeros, missing actions are never available; masks in
+    ``info["action_mask"]`` or ``observation["action_mask"]`` are kept.
+
+    Ends: an agent that is out (or not there yet) observes zeros, can only choose action 0 and gets no reward;
+    the reward of its last step counts. The episode ends when nobody is left, or after ``time_limit`` steps. It is
+    *truncated* where at least one agent was stopped by the clock in that step, since what this agent would still have
+    gained counts in the bootstrap, and *terminated* where everybody left had come to a true end. Agents that
+    end together with the episode keep their last observation.
+
+    Raises:
+        UserError: unknown module or argument, one agent, actions that are not Discrete, observations that are
+            not Box, no known length of an episode.
+    """
+
+    Args = PettingZooArgs
+
+    def __init__(self, n_envs: int, args: PettingZooArgs) -> None:
+        super().__init__(
+            n_envs,
+            args,
+            name=f"pettingzoo ({args.key})",
+            factory="envs.pettingzoo_single:PettingZooSingle",
+            kwargs={
+                "key": args.key,
+                "arguments": dict(args.model_extra or {}),
+                "time_limit": args.time_limit,
+                "own_state": args.state == "env",
+            },
+        )

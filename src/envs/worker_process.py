@@ -1,0 +1,214 @@
+"""What runs inside a worker process: a few environments, stepped one after another on a signal.
+
+One byte over a socket starts a round and one byte answers it; observations, actions and the rest are in the
+:class:`~envs.shared_block.SharedBlock`. This module must not import torch.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import pickle
+import random
+import select
+import signal
+import socket
+import threading
+import traceback
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from core.errors import UserError
+from envs.shared_block import IDLE, RESET, SharedBlock, SingleEnv, SingleSpec, Slot
+
+ROUND, RENDER, QUIT = b"s", b"r", b"q"
+DONE, REPORT = b".", b"!"
+_GRACE_S = 3.0  # for an environment to close itself after the parent has gone
+
+
+@dataclass(frozen=True, kw_only=True)
+class Assignment:
+    """What a worker is told first.
+
+    Attributes:
+        factory: "module:Class" of the :class:`~envs.shared_block.SingleEnv`.
+        kwargs: its keyword arguments.
+        first: its first slot.
+        count: how many slots it has.
+    """
+
+    factory: str
+    kwargs: dict[str, Any]
+    first: int
+    count: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Started:
+    """A worker's first answer: the sizes, or why it could not start."""
+
+    spec: SingleSpec | None = None
+    error: str = ""
+
+
+def send_message(connection: socket.socket, message: Any) -> None:
+    """Send a pickled object with its length in front."""
+    body = pickle.dumps(message)
+    connection.sendall(len(body).to_bytes(8, "little") + body)
+
+
+def receive_message(connection: socket.socket) -> Any:
+    """Receive what :func:`send_message` sent. Raises EOFError where the other side has gone."""
+    return pickle.loads(_receive_exactly(connection, int.from_bytes(_receive_exactly(connection, 8), "little")))
+
+
+def _receive_exactly(connection: socket.socket, size: int) -> bytearray:
+    body = bytearray()
+    while len(body) < size:
+        part = connection.recv(size - len(body))
+        if not part:
+            raise EOFError
+        body += part
+    return body
+
+
+def mix_seed(seed: int) -> int:
+    """Reduce a uint64 seed to the 32 bits that many libraries are limited to (small seeds stay what they are)."""
+    return seed % 2**32
+
+
+def _outlive_nobody(connection: socket.socket) -> None:
+    """End this process, and whatever it has started, soon after the parent has gone, even in the middle of a step."""
+
+    def watch() -> None:
+        poll = select.poll()
+        poll.register(connection, 0)  # reports the hang-up alone
+        poll.poll()
+        threading.Event().wait(_GRACE_S)
+        if os.getpgrp() == os.getpid():
+            os.killpg(0, signal.SIGKILL)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True, name="parent-watch").start()
+
+
+class _Host:
+    """The environments of one worker."""
+
+    def __init__(self, assignment: Assignment) -> None:
+        module, _, name = assignment.factory.partition(":")
+        self._factory = getattr(importlib.import_module(module), name)
+        self._assignment = assignment
+        self._envs: list[SingleEnv | None] = [self._build() for _ in range(assignment.count)]
+        first = self._envs[0]
+        assert first is not None
+        self.spec = first.spec
+
+    def _build(self) -> SingleEnv:
+        return self._factory(**self._assignment.kwargs)
+
+    def attach(self, block: SharedBlock) -> None:
+        self._block = block
+        first, count = self._assignment.first, self._assignment.count
+        self._slots: list[Slot] = [block.slot(first + i) for i in range(count)]
+
+    def round(self) -> dict[int, str]:
+        """Do what the block's commands say; return slot -> traceback of those that raised."""
+        block, first, errors = self._block, self._assignment.first, {}
+        commands = block.command[first : first + self._assignment.count].tolist()
+        for i, command in enumerate(commands):
+            if command == IDLE:
+                continue
+            index = first + i
+            try:
+                block.terminated[index], block.truncated[index] = self._reset(i) if command == RESET else self._step(i)
+            except Exception:
+                errors[index] = traceback.format_exc()
+                self._discard(i)
+        return errors
+
+    def _step(self, i: int) -> tuple[bool, bool]:
+        env = self._envs[i]
+        assert env is not None, "a slot whose environment raised was stepped before a reset"
+        return env.step(self._block.actions[self._assignment.first + i].tolist(), self._slots[i])
+
+    def _reset(self, i: int) -> tuple[bool, bool]:
+        env = self._envs[i]
+        if env is None:
+            env = self._envs[i] = self._build()
+        seed = int(self._block.seeds[self._assignment.first + i])
+        # for environments that draw from the global streams
+        random.seed(seed)
+        np.random.seed(mix_seed(seed))  # noqa: NPY002
+        env.reset(seed, self._slots[i])
+        self._slots[i].rewards[:] = 0.0
+        return False, False
+
+    def _discard(self, i: int) -> None:
+        env, self._envs[i] = self._envs[i], None
+        if env is not None:
+            with contextlib.suppress(Exception):
+                env.close()
+
+    def render(self, slot: int) -> np.ndarray | str:
+        env = self._envs[slot - self._assignment.first]
+        if env is None:
+            return "the environment has failed and was not reset since"
+        try:
+            return np.ascontiguousarray(env.render(), np.uint8)
+        except Exception as error:
+            return f"{type(error).__name__}: {error}"
+
+    def close(self) -> None:
+        for i in range(len(self._envs)):
+            self._discard(i)
+
+
+def _start(assignment: Assignment) -> tuple[_Host | None, Started]:
+    try:
+        host = _Host(assignment)
+    except UserError as error:
+        return None, Started(error=str(error))
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}\n\nIn the worker process:\n{traceback.format_exc()}"
+        return None, Started(error=f"the environment could not be started. {reason}")
+    return host, Started(spec=host.spec)
+
+
+def serve(connection: socket.socket, descriptor: int) -> None:
+    """Start the environments, say how it went, then answer signals until told to quit or left alone."""
+    host, started = _start(receive_message(connection))
+    send_message(connection, started)
+    if host is None:
+        return
+    try:
+        spec, n_envs = receive_message(connection)
+        host.attach(SharedBlock(descriptor, spec, n_envs))
+        while True:
+            signal_byte = connection.recv(1)
+            if signal_byte == ROUND:
+                errors = host.round()
+                if errors:
+                    connection.sendall(REPORT)
+                    send_message(connection, errors)
+                else:
+                    connection.sendall(DONE)
+            elif signal_byte == RENDER:
+                send_message(connection, host.render(receive_message(connection)))
+            else:
+                return
+    except (EOFError, ConnectionError):
+        return
+    finally:
+        host.close()
+
+
+def main(connection_descriptor: int, memory_descriptor: int) -> None:
+    """Entry point of the process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
+    connection = socket.socket(fileno=connection_descriptor)
+    _outlive_nobody(connection)
+    serve(connection, memory_descriptor)

@@ -1,0 +1,184 @@
+"""Small environments for the tests of workers and adapters. Workers import this: no torch here."""
+
+import os
+import sys
+import threading
+from pathlib import Path
+
+import gymnasium
+import numpy as np
+from gymnasium.spaces import Box, Dict, Discrete
+from pettingzoo import ParallelEnv
+
+from envs.shared_block import SingleSpec
+
+HANG = threading.Event()  # never set
+
+
+class Toy:
+    """SingleEnv of 2 agents, 3 actions, 4 steps; obs are (seed, clock, agent). Odd seeds terminate, even ones truncate.
+
+    Action 2 of agent 0 does ``mischief``, and so does every reset where ``in_reset``, until the file ``marker`` exists
+    (closing the environment creates it).
+    """
+
+    def __init__(self, *, mischief="", in_reset=False, at_start="", marker="", limit=4, image=False):
+        if at_start == "raise":
+            raise RuntimeError("no luck today")
+        if at_start == "exit":
+            os._exit(7)
+        if at_start == "torch":
+            raise RuntimeError(f"torch imported: {'torch' in sys.modules}")
+        self.spec = SingleSpec(
+            n_agents=2, n_actions=3, obs_dim=3, state_dim=1, reward_dim=2, episode_limit=limit,
+            info_keys=("won",), can_render=image,
+        )  # fmt: skip
+        self.mischief, self.in_reset, self.marker, self.image = mischief, in_reset, marker, image
+
+    def _misbehave(self):
+        if self.mischief == "raise":
+            raise ValueError("a deliberate error")
+        if self.mischief == "exit":
+            os._exit(1)
+        if self.mischief == "hang":
+            HANG.wait()
+
+    def _write(self, out):
+        for i in range(2):
+            out.obs[i] = (self.seed % 1000, self.clock, i)
+        out.state[:] = self.clock
+        out.available[:] = True
+
+    def reset(self, seed, out):
+        if self.in_reset and not (self.marker and Path(self.marker).exists()):
+            self._misbehave()
+        self.seed, self.clock = seed, 0
+        self._write(out)
+
+    def step(self, actions, out):
+        if actions[0] == 2:
+            self._misbehave()
+        self.clock += 1
+        self._write(out)
+        out.rewards[:] = (self.clock, actions[1])
+        done = self.clock == self.spec.episode_limit
+        if done:
+            out.info[0] = self.seed % 2
+        return done and self.seed % 2 == 1, done and self.seed % 2 == 0
+
+    def render(self):
+        if not self.image:
+            raise RuntimeError("nothing to see")
+        return np.full((4, 5, 3), self.clock, np.uint8)
+
+    def close(self):
+        if self.marker:
+            Path(self.marker).touch()
+
+
+class Uneven(ParallelEnv):
+    """3 agents of different sizes that end one after another.
+
+    Agent "a" ends in step 1, "b" in step 2; "c" is stopped in step 3, by ``end`` = terminate or truncate.
+    Rewards are 1, 10, 100 for each step that an agent plays, and ``state`` is the clock.
+    """
+
+    metadata = {"render_modes": ["rgb_array"], "name": "uneven"}  # noqa: RUF012
+
+    def __init__(self, end="terminate", together=False, max_cycles=10, masks="info", render_mode=None):
+        self.possible_agents = ["a", "b", "c"]
+        self.end, self.together, self.max_cycles, self.masks = end, together, max_cycles, masks
+        self.sizes = {"a": (1,), "b": (2, 2), "c": (3,)}
+        self.actions = {"a": Discrete(2), "b": Discrete(3, start=5), "c": Discrete(4)}
+        self.render_mode = render_mode
+
+    def observation_space(self, agent):
+        box = Box(-np.inf, np.inf, self.sizes[agent], np.float32)
+        if self.masks == "obs":
+            return Dict({"observation": box, "action_mask": Box(0, 1, (self.actions[agent].n,), np.int8)})
+        return box
+
+    def action_space(self, agent):
+        return self.actions[agent]
+
+    def state(self):
+        return np.array([self.clock, np.nan if self.end == "nan" else 1.0])
+
+    def _show(self, agents):
+        masks = {a: np.arange(self.actions[a].n) != self.clock for a in agents}
+        obs = {a: np.full(self.sizes[a], self.seed + self.clock, np.float32) for a in agents}
+        if self.masks == "obs":
+            obs = {a: {"observation": obs[a], "action_mask": masks[a].astype(np.int8)} for a in agents}
+            return obs, {a: {} for a in agents}
+        return obs, {a: {"action_mask": masks[a]} for a in agents}
+
+    def reset(self, seed=None, options=None):
+        self.agents, self.clock, self.seed = self.possible_agents[:], 0, float((seed or 0) % 100)
+        return self._show(self.agents)
+
+    def step(self, actions):
+        assert set(actions) == set(self.agents)
+        assert all(self.actions[a].contains(x) for a, x in actions.items())
+        self.clock += 1
+        played = self.agents
+        rewards = {a: {"a": 1.0, "b": 10.0, "c": 100.0}[a] for a in played}
+        ending = {"a": 3 if self.together else 1, "b": 3 if self.together else 2, "c": 3}
+        over = {a: self.clock >= ending[a] for a in played}
+        cut = {a: over[a] and a == "c" and self.end == "truncate" for a in played}
+        self.agents = [a for a in played if not over[a]]
+        obs, infos = self._show(played)
+        return obs, rewards, {a: over[a] and not cut[a] for a in played}, cut, infos
+
+    def render(self):
+        return np.full((2, 3, 3), self.clock, np.uint8)
+
+
+def parallel_env(**kwargs):
+    return Uneven(**kwargs)
+
+
+raw_env = Uneven
+
+
+class Lonely(Uneven):
+    def __init__(self):
+        super().__init__()
+        self.possible_agents = ["a"]
+
+
+class Endless(Uneven):
+    def __init__(self):
+        super().__init__()
+        del self.max_cycles
+
+
+class Continuous(Uneven):
+    def action_space(self, agent):
+        return Box(-1, 1, (2,))
+
+
+class Pair(gymnasium.Env):
+    """2 agents in Gymnasium's tuple form; terminates in step ``end``; one number as the reward where ``team``."""
+
+    metadata = {"render_modes": []}  # noqa: RUF012
+
+    def __init__(self, end=3, team=False, max_steps=5):
+        self.observation_space = gymnasium.spaces.Tuple([Box(-9, 9, (2, 2), np.float32), Box(-9, 9, (3,), np.float32)])
+        self.action_space = gymnasium.spaces.Tuple([Discrete(2), Discrete(3)])
+        self.end, self.team, self.max_steps = end, team, max_steps
+
+    def _show(self):
+        return (np.full((2, 2), self.clock, np.float32), np.full(3, -self.clock, np.float32))
+
+    def reset(self, *, seed=None, options=None):
+        self.clock = 0
+        return self._show(), {}
+
+    def step(self, actions):
+        self.clock += 1
+        done = self.clock >= self.end or self.clock >= self.max_steps
+        return self._show(), (1.5 if self.team else [1.0, 2.0]), done, False, {}
+
+
+gymnasium.register("Pair-v0", entry_point=Pair)
+gymnasium.register("PairLimit-v0", entry_point=Pair, max_episode_steps=2)
