@@ -30,7 +30,7 @@ def test_gradient_zones(ratio, advantage, ppo, clip):
 
 
 def test_names():
-    assert surrogates.SURROGATES == {"ppo": surrogates.ppo, "clip": surrogates.clip}
+    assert {"ppo": surrogates.ppo, "clip": surrogates.clip} == surrogates.SURROGATES
 
 
 @pytest.mark.parametrize("name", ["policy_gradient", "ppo", "clip"])
