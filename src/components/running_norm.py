@@ -42,8 +42,8 @@ class RunningNorm:
         """Standardise values [..., R]; as they are while fewer than two were seen."""
         if self.count < 2:
             return values
-        std = (self.sum_squares / self.count).sqrt().float().clamp(min=1e-6)
-        centre = self.mean.float() if self.centre else 0.0
+        std = (self.sum_squares / self.count).sqrt().float().clamp(min=1e-6).to(values.device)
+        centre = self.mean.float().to(values.device) if self.centre else 0.0
         return (values - centre) / std
 
     def state_dict(self) -> dict[str, Any]:

@@ -1,0 +1,192 @@
+"""Replay: what comes out is what went in."""
+
+import os
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from components.replay import Replay
+from core.data import EpisodeBatch, TeamSpec
+
+LIMIT, A, U, OBS, STATE = 6, 2, 5, 3, 4
+
+
+def team(**changes):
+    sizes = {"n_agents": A, "n_actions": U, "obs_dim": OBS, "state_dim": STATE, "reward_dim": 1}
+    return TeamSpec(name="agents", **{**sizes, **changes})
+
+
+def make(capacity=8, seed=0, reward_dim=1, **changes):
+    return Replay(
+        team(**changes),
+        episode_limit=LIMIT,
+        capacity=capacity,
+        reward_dim=reward_dim,
+        generator=np.random.default_rng(seed),
+    )
+
+
+def batch_of(lengths, *, first=0, terminated=None, n_actions=U, joint=False, reward_dim=1, seed=0):
+    """Episodes that are known by rewards[0] = their number; padding as the runner leaves it."""
+    n, n_steps = len(lengths), max(lengths)
+    length = torch.tensor(lengths)
+    g = torch.Generator().manual_seed(seed)
+    mask = torch.arange(n_steps) < length[:, None]
+    rows = torch.arange(n_steps + 1) <= length[:, None]
+    obs = torch.randn(n, n_steps + 1, A, OBS, generator=g) * rows[:, :, None, None]
+    rewards = torch.randn(n, n_steps, reward_dim, generator=g) * mask[..., None]
+    rewards[:, 0] = torch.arange(first, first + n).float()[:, None]
+    ends = torch.tensor([True] * n if terminated is None else terminated)
+    return EpisodeBatch(
+        obs=obs,
+        state=obs.flatten(2) if joint else torch.randn(n, n_steps + 1, STATE, generator=g) * rows[:, :, None],
+        available=(torch.rand(n, n_steps + 1, A, n_actions, generator=g) < 0.5) | ~rows[:, :, None, None],
+        actions=torch.randint(0, n_actions, (n, n_steps, A), generator=g) * mask[..., None],
+        rewards=rewards,
+        terminated=(torch.arange(n_steps) == length[:, None] - 1) & ends[:, None],
+        mask=mask,
+    )
+
+
+def assert_same(sampled, original):
+    """Every sampled episode equals the original of the same number, cut or padded to the sample's length."""
+    lengths = []
+    for k in range(sampled.n_episodes):
+        number = int(sampled.rewards[k, 0, 0])
+        row = [int(r) for r in original.rewards[:, 0, 0]].index(number)
+        length = int(original.mask[row].sum())
+        lengths.append(length)
+        for key, extra in (("obs", 1), ("state", 1), ("available", 1), ("actions", 0), ("rewards", 0)):
+            got, want = getattr(sampled, key)[k], getattr(original, key)[row]
+            assert got.dtype == want.dtype
+            assert torch.equal(got[: length + extra], want[: length + extra]), key
+            padding = got[length + extra :]
+            assert (padding == (key == "available")).all(), key
+        assert sampled.mask[k].tolist() == [t < length for t in range(sampled.n_steps)]
+        end = bool(original.terminated[row].any())
+        assert sampled.terminated[k].tolist() == [end and t == length - 1 for t in range(sampled.n_steps)]
+    assert sampled.n_steps == max(lengths)
+    assert sampled.obs.shape[1] == sampled.n_steps + 1
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    lengths=st.lists(st.integers(1, LIMIT), min_size=1, max_size=8),
+    seed=st.integers(0, 1000),
+    joint=st.booleans(),
+    reward_dim=st.sampled_from([1, A]),
+)
+def test_round_trip(lengths, seed, joint, reward_dim):
+    ends = [k % 2 == 0 for k in range(len(lengths))]
+    batch = batch_of(lengths, terminated=ends, joint=joint, reward_dim=reward_dim, seed=seed)
+    replay = make(
+        reward_dim=reward_dim,
+        state_is_joint_obs=joint,
+        state_dim=A * OBSBS if joint else STATE,
+    )
+    replay.add(batch)
+    assert_same(replay.sample(len(lengths)), batch)
+
+
+def test_a_shorter_episode_leaves_nothing_of_the_longer_one_that_it_replaces():
+    replay = make(capacity=2)
+    replay.add(batch_of([LIMIT, LIMIT], terminated=[True, True]))
+    short = batch_of([2, LIMIT], first=10, terminated=[False, False], seed=3)
+    replay.add(batch_of([1, 1], first=5))
+    replay.add(short)
+    assert_same(replay.sample(2), short)
+
+
+def test_the_ring_keeps_the_newest():
+    replay = make(capacity=5)
+    for first in range(0, 12, 3):
+        replay.add(batch_of([2, 3, 1], first=first, seed=first))
+    assert replay.size == 5
+    numbers = replay.sample(5).rewards[:, 0, 0].int().tolist()
+    assert sorted(numbers) == [7, 8, 9, 10, 11]
+
+
+@pytest.mark.parametrize(("n_actions", "dtype"), [(5, np.uint8), (256, np.uint8), (257, np.int32), (70_000, np.int32)])
+def test_actions_keep_their_values(n_actions, dtype):
+    replay = make(n_actions=n_actions)
+    batch = batch_of([3, 3], n_actions=n_actions)
+    batch.actions[0, 0, 0] = n_actions - 1
+    replay.add(batch)
+    assert replay.arrays["actions"].dtype == dtype
+    assert_same(replay.sample(2), batch)
+
+
+def test_sampling_is_without_replacement_and_uniform():
+    replay = make(capacity=6)
+    replay.add(batch_of([1] * 6))
+    counts = np.zeros(6)
+    for _ in range(600):
+        numbers = replay.sample(3).rewards[:, 0, 0].int().tolist()
+        assert len(set(numbers)) == 3
+        counts[numbers] += 1
+    assert ((counts - 300) ** 2 / 300).sum() < 20.5  # chi-square, 5 degrees of freedom, p = 0.001
+
+
+def test_only_what_was_added_is_sampled():
+    replay = make(capacity=100)
+    assert not replay.can_sample(1)
+    replay.add(batch_of([1, 1, 1]))
+    assert replay.can_sample(3)
+    assert not replay.can_sample(4)
+    assert {int(x) for _ in range(20) for x in replay.sample(2).rewards[:, 0, 0]} == {0, 1, 2}
+
+
+def test_a_sample_is_a_copy():
+    replay = make()
+    batch = batch_of([3, 2])
+    replay.add(batch)
+    sample = replay.sample(2)
+    for value in vars(sample).values():
+        value.zero_()
+    assert_same(replay.sample(2), batch)
+
+
+@pytest.mark.parametrize("added", [3, 12])
+def test_state_is_exact(added):
+    replay = make(capacity=5)
+    for first in range(0, added, 3):
+        replay.add(batch_of([2, 6, 1], first=first, seed=first))
+    replay.sample(2)
+    other = make(capacity=5, seed=99)
+    other.load_state_dict(replay.state_dict())
+    for _ in range(3):
+        first, second = replay.sample(2), other.sample(2)
+        for key, value in vars(first).items():
+            assert torch.equal(value, getattr(second, key)), key
+        for one in (replay, other):
+            one.add(batch_of([4, 1], first=50, seed=5))
+    assert replay.position == other.position
+
+
+def resident_bytes():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def test_memory_grows_with_the_episodes_and_n_bytes_is_what_it_becomes():
+    before = resident_bytes()
+    replay = Replay(
+        team(n_agents=8, obs_dim=80, state_dim=200, n_actions=14),
+        episode_limit=100,
+        capacity=500,
+        reward_dim=1,
+        generator=np.random.default_rng(0),
+    )
+    per_step = 4 * (8 * 80 + 200) + 8 * 14
+    assert replay.n_bytes == 500 * (101 * per_step + 100 * (8 + 4) + 4 + 1)
+    assert resident_bytes() - before < replay.n_bytes / 20
+    for array in replay.arrays.values():
+        array.fill(1)
+    assert resident_bytes() - before > replay.n_bytes * 0.95
+
+
+def test_a_joint_state_is_not_stored_twice():
+    assert "state" not in make(state_is_joint_obs=True, state_dim=A * OBS).arrays
