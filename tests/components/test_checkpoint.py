@@ -48,7 +48,7 @@ def test_the_replay_buffer_is_kept_in_the_newest_only(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("load_step", "found"), [(0, 1000), (1, 100), (540, 100), (560, 1000), (9999, 1000), (100, 100)]
+    ("load_step", "found"), [(0, 1000), (1, 20), (100, 100), (540, 100), (560, 1000), (9999, 1000)]
 )
 def test_find_the_newest_or_nearest(tmp_path, load_step, found):
     for step in (100, 1000, 20):

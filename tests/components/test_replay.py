@@ -85,7 +85,7 @@ def test_round_trip(lengths, seed, joint, reward_dim):
     replay = make(
         reward_dim=reward_dim,
         state_is_joint_obs=joint,
-        state_dim=A * OBSBS if joint else STATE,
+        state_dim=A * OBS if joint else STATE,
     )
     replay.add(batch)
     assert_same(replay.sample(len(lengths)), batch)
