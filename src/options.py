@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,23 +16,19 @@ import controllers
 import envs
 import learners
 import runners
+from components.film import check_film
 from core.errors import UserError
 from core.registry import load
 from core.settings import CONFIG_DIR, Section, config_path, merge, parse_overrides, read_yaml, split, validate
-
-NOT_RESUMED = {"resume", "checkpoint_path", "load_step", "evaluate"}
-FREE_ON_RESUME = {
-    "t_max", "quiet", "label", "use_tensorboard", "local_results_path", "save_model", "save_model_interval",
-    "log_interval", "render", "save_replay", "replay_format", "replay_episodes", "torch_threads", "device",
-}  # fmt: skip
+from resuming import NOT_RESUMED, check_same_run, resumed
 
 
 class ExperimentSettings(Section):
     """What the experiment and its runner read; the values are in config/default.yaml."""
 
-    name: str = Field(description="Name of the algorithm, as results are filed.")
+    name: str = Field(pattern=r"^[^/]+$", description="Name of the algorithm, as results are filed.")
     env: str = Field(description="Environment, a name in envs/__init__.py.")
-    seed: int | None = Field(ge=0, description="null draws one and records it.")
+    seed: int | None = Field(ge=0, lt=2**32, description="Of all random streams; null draws one and records it.")
     t_max: int = Field(ge=1, description="Environment steps of training.")
     device: str = Field(description="cpu, cuda, cuda:1, ...")
     torch_threads: int = Field(ge=1, description="Threads of PyTorch.")
@@ -50,7 +47,7 @@ class ExperimentSettings(Section):
     log_interval: int = Field(ge=1, description="... between two tables on the console.")
     quiet: bool = Field(description="Print nothing while running.")
     use_tensorboard: bool = Field(description="Write TensorBoard files too.")
-    local_results_path: str = Field(description="Folder of all results.")
+    local_results_path: str = Field(min_length=1, description="Folder of all results.")
     label: str | None = Field(description="A word of your own; recorded.")
     save_model: bool = Field(description="Write checkpoints.")
     save_model_interval: int = Field(ge=1, description="Environment steps between two checkpoints.")
@@ -59,7 +56,7 @@ class ExperimentSettings(Section):
     load_step: int = Field(ge=0, description="Step of checkpoint_path: 0 is the newest, else the nearest.")
     resume: str = Field(description="Continue this run (results folder, models folder or checkpoint).")
     evaluate: bool = Field(description="Test only; needs checkpoint_path.")
-    render: bool = Field(description="Same as save_replay.")
+    render: bool = Field(description="The same as save_replay.")
     save_replay: bool = Field(description="Write a film of greedy episodes at the end.")
     replay_format: Literal["gif", "mp4"] = Field(description="Format of the film.")
     replay_episodes: int = Field(ge=1, description="Episodes in the film.")
@@ -96,16 +93,36 @@ class Options:
         return {**dict(sorted(values.items())), "env_args": self.env_args.model_dump(mode="json")}
 
     def table(self) -> str:
-        """Every key with its value and the layer that it came from (``--print-config``)."""
-        flat = self.flat()
-        rows = [(key, value) for key, value in flat.items() if key != "env_args"]
-        rows += [(f"env_args.{key}", value) for key, value in flat["env_args"].items()]
-        width = max(len(key) for key, _ in rows)
-        lines = []
-        for key, value in rows:
-            text = json.dumps(value)
-            lines.append(f"{key:<{width}}  {text:<28}  {self.origins.get(key, 'built-in default')}")
+        """Every key with its value, the layer that it came from and what it means (``--print-config``)."""
+        parts = [
+            (f"run: {self.experiment.name} on {self.experiment.env}", self.experiment, ""),
+            (f"controller: {self.controller.mac}", self.controller, ""),
+            (f"learner: {self.learner.learner}", self.learner, ""),
+            (f"environment: {self.experiment.env}", self.env_args, "env_args."),
+        ]
+        sections = [(title, _rows(model, prefix, self.origins)) for title, model, prefix in parts]
+        rows = [row for _, section in sections for row in section]
+        widths = [max(len(row[column]) for row in rows) for column in range(3)]
+        lines = ["# key = value, the layer that it came from, what it means. Layers, the last one wins:"]
+        lines += ["# built-in < default.yaml < envs/*.yaml < algs/*.yaml < command line"]
+        for title, section in sections:
+            lines += ["", f"[{title}]"]
+            for key, value, origin, about in section:
+                lines.append(f"{key:<{widths[0]}} = {value:<{widths[1]}}  {origin:<{widths[2]}}  {about}".rstrip())
         return "\n".join(lines)
+
+
+def _rows(model: BaseModel, prefix: str, origins: Mapping[str, str]) -> list[tuple[str, str, str, str]]:
+    fields = type(model).model_fields
+    return [
+        (
+            prefix + key,
+            json.dumps(value),
+            origins.get(prefix + key, "built-in"),
+            (fields[key].description or "") if key in fields else "",
+        )
+        for key, value in model.model_dump(mode="json").items()
+    ]
 
 
 def resolve(config: str | None, env_config: str | None, words: Sequence[str]) -> Options:
@@ -123,8 +140,8 @@ def resolve(config: str | None, env_config: str | None, words: Sequence[str]) ->
     layers = [("default.yaml", read_yaml(CONFIG_DIR / "default.yaml"))]
     resume_from = None
     saved: dict[str, Any] = {}
-    if command_line.get("resume"):
-        resume_from, saved = _resumed(str(command_line["resume"]))
+    if "resume" in command_line:
+        resume_from, saved = resumed(command_line["resume"])
         if config is not None and config_name(config) != saved["name"]:
             raise UserError(f"{resume_from} is a checkpoint of {saved['name']}, not of --config={config}.")
     elif config is None or env_config is None:
@@ -167,7 +184,7 @@ def resolve(config: str | None, env_config: str | None, words: Sequence[str]) ->
         resume_from=resume_from,
     )
     if saved:
-        _same_run(options, saved)
+        check_same_run(options.flat(), saved, options.origins)
     _consistent(options)
     return options
 
@@ -195,32 +212,6 @@ def _with_seed(settings: ExperimentSettings) -> ExperimentSettings:
     return settings.model_copy(update={"seed": int(np.random.SeedSequence().generate_state(1)[0])})
 
 
-def _resumed(path: str) -> tuple[Path, dict[str, Any]]:
-    """The checkpoint that resume= means, and the settings of its run."""
-    from components import checkpoint
-
-    folder = Path(path)
-    info = folder / "info.json"
-    if info.is_file():
-        try:
-            folder = Path(json.loads(info.read_text())["models"])
-        except (KeyError, ValueError) as error:
-            raise UserError(f"{info} names no models folder: give resume=results/models/<run>.") from error
-    found = checkpoint.find(folder)
-    return found, checkpoint.read(found, "settings.pt")
-
-
-def _same_run(options: Options, saved: Mapping[str, Any]) -> None:
-    """An exact resume changes nothing but lengths, logging and places."""
-    now = json.loads(json.dumps(options.flat()))
-    for key, value in saved.items():
-        if key not in NOT_RESUMED | FREE_ON_RESUME and now.get(key) != value:
-            raise UserError(
-                f"resume continues a run with {key}={value!r}, but {key}={now.get(key)!r} was asked for "
-                f"(from {options.origins.get(key, '?')}). Leave it out, or start a new run with checkpoint_path=."
-            )
-
-
 def _consistent(options: Options) -> None:
     """Rules that concern more than one part."""
     s = options.experiment
@@ -230,3 +221,12 @@ def _consistent(options: Options) -> None:
         raise UserError(f"evaluate=True plays test_nepisode episodes, so it must be at least 1, got {s.test_nepisode}.")
     if s.resume and s.checkpoint_path:
         raise UserError("Give either resume= (continue a run exactly) or checkpoint_path= (load networks), not both.")
+    if s.load_step and not s.checkpoint_path:
+        raise UserError(
+            f"load_step={s.load_step} chooses a step of checkpoint_path=, which is not given. (To resume from an older "
+            "step give its folder: resume=results/models/<run>/<step>.)"
+        )
+    if s.render or s.save_replay:
+        check_film(f".{s.replay_format}")
+    if s.use_tensorboard and importlib.util.find_spec("tensorboard") is None:
+        raise UserError("use_tensorboard=True needs the Python package tensorboard: pip install it.")

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from sacred import SETTINGS
 from sacred import Experiment as SacredExperiment
 
+import snapshot
 from components import checkpoint
-from components.film import write_film
 from experiment import Experiment
+from filming import film
 from observers.console import Console
 from observers.interrupts import Interrupted, interrupts
 from observers.sacred_files import AtomicFileObserver
 from observers.sink import Sink
 from options import Options
+from resuming import models_folder
 
 
 def env_info(options: Options) -> dict[str, Any]:
@@ -35,119 +39,150 @@ def env_info(options: Options) -> dict[str, Any]:
 def run(options: Options) -> int:
     """Train (or evaluate) under Sacred; returns the exit status.
 
+    What can be known to be wrong is found before the Sacred run starts, so that it leaves no empty run behind.
+
     Raises:
         UserError: something that the user can mend.
     """
-
-    SETTINGS.CAPTURE_MODE = "no"  # the file observer keeps the output as it is printed
-    SETTINGS.CONFIG.READ_ONLY_CONFIG = False
-    s = options.experiment
-    session = Session(options, task=s.task(options.env_args.model_dump(mode="json")))
-    sacred = SacredExperiment(s.name, save_git_info=False)
-    sacred.add_config(options.flat())
-    files = AtomicFileObserver(session.results)
-    files.prepare()
-    sacred.observers.append(files)
-
-    @sacred.main
-    def train(_run: Any) -> float | None:
-        return session.main(_run)
-
-    logging.getLogger(s.name).setLevel(logging.CRITICAL)  # Sacred's; the console says what is to be said
     try:
         with interrupts():
-            sacred.run()
+            experiment = Experiment(options)
+            try:
+                Session(experiment).run()
+            finally:
+                experiment.close()
     except Interrupted as interrupted:
         return interrupted.exit_status
     return 0
 
 
 class Session:
-    """The parts around an experiment: sink, console and checkpoints.
+    """The parts around an experiment: Sacred, sink, console and checkpoints.
 
     Args:
-        options: what was chosen.
-        task: what is played, for folder names.
+        experiment: just built; what is to be resumed or evaluated is loaded into it.
+
+    Raises:
+        UserError: what is to be loaded does not fit, or results cannot be written.
     """
 
-    def __init__(self, options: Options, *, task: str) -> None:
-        self.options, self.settings, self.task = options, options.experiment, task
-        self.root = Path(self.settings.local_results_path).resolve()
-        self.results = self.root / "sacred" / self.settings.name / task
-        self.warned = False
+    def __init__(self, experiment: Experiment) -> None:
+        self.experiment, self.options, self.settings = experiment, experiment.options, experiment.settings
+        s = self.settings
+        self.task = s.task(self.options.env_args.model_dump(mode="json"))
+        self.root = Path(s.local_results_path).resolve()
+        self.files = AtomicFileObserver(self.root / "sacred" / s.name / self.task)
+        self.loaded: Path | None = None
+        self.before: dict[str, Any] = {}  # of the run that is continued
+        self.unsaved = False  # the last try to write a checkpoint failed
+        self._load()
+        self.files.prepare()
+
+    def _load(self) -> None:
+        s, experiment = self.settings, self.experiment
+        if self.options.resume_from is not None:
+            self.loaded = self.options.resume_from
+            self.before = snapshot.restore(experiment, self.loaded)
+        elif s.checkpoint_path:
+            self.loaded = checkpoint.find(models_folder(s.checkpoint_path), s.load_step)
+            snapshot.load_networks(experiment, self.loaded)
+            if s.evaluate and self.loaded.name.isdigit():
+                experiment.t_env = int(self.loaded.name)  # the step that the results belong to
+
+    def run(self) -> None:
+        """Run under Sacred."""
+        SETTINGS.CAPTURE_MODE = "no"  # the file observer keeps the output as it is printed
+        SETTINGS.CONFIG.READ_ONLY_CONFIG = False
+        name = self.settings.name
+        sacred = SacredExperiment(name, save_git_info=False)
+        sacred.add_config(self.options.flat())
+        sacred.observers.append(self.files)
+
+        @sacred.main
+        def train(_run: Any) -> float | None:
+            return self.main(_run)
+
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # Sacred's; the console says what is to be said
+        sacred.run()
 
     def main(self, _run: Any) -> float | None:
         """What Sacred runs; the result is the last test return."""
         s = self.settings
-        experiment = Experiment(self.options)
+        self.folder = self.files.basedir / str(_run._id)
+        self.token = f"{s.name}_seed{s.seed}_{self.task}_{time.strftime('%Y%m%d_%H%M%S')}_{_run._id}".replace(":", "-")
+        self.models = self.root / "models" / self.token
+        self._inform(_run.info)
+        self.console = Console(t_max=s.t_max, quiet=s.quiet)
+        self.sink = Sink(
+            run=_run,
+            console=self.console,
+            tensorboard=self.root / "tb_logs" / self.token if s.use_tensorboard else None,
+            teams=tuple(self.experiment.teams),
+            log_interval=s.log_interval,
+            runner_log_interval=s.runner_log_interval,
+            learner_log_interval=s.learner_log_interval,
+        )
+        if self.before:
+            self.sink.load_state_dict(self.before["sink"])
+        self._header()
+        status = "FAILED"
         try:
-            started = time.strftime("%Y%m%d_%H%M%S")
-            self.token = f"{s.name}_seed{s.seed}_{self.task}_{started}_{_run._id}".replace(":", "-")
-            self.models = self.root / "models" / self.token
-            _run.info["models"] = str(self.models)
-            self.console = Console(t_max=s.t_max, quiet=s.quiet)
-            self.sink = Sink(
-                run=_run,
-                console=self.console,
-                tensorboard=self.root / "tb_logs" / self.token if s.use_tensorboard else None,
-                teams=tuple(experiment.teams),
-                log_interval=s.log_interval,
-                runner_log_interval=s.runner_log_interval,
-                learner_log_interval=s.learner_log_interval,
-            )
-            self._load(experiment)
-            self._header(experiment, _run)
-            return self._play(experiment, _run)
-        finally:
-            experiment.close()
-
-    def _load(self, experiment: Experiment) -> None:
-        s = self.settings
-        if self.options.resume_from is not None:
-            experiment.resume(self.options.resume_from, checkpoint.read, self.sink)
-        elif s.checkpoint_path:
-            folder = checkpoint.find(s.checkpoint_path, s.load_step)
-            experiment.load_networks(folder, checkpoint.read)
-
-    def _play(self, experiment: Experiment, _run: Any) -> float | None:
-        s, status = self.settings, "COMPLETED"
-        try:
-            if s.evaluate:
-                experiment.test(self.sink)
-            else:
-                experiment.run(self.sink, save=lambda: self._save(experiment))
-                if s.save_model:
-                    self._save(experiment)
-            if s.render or s.save_replay:
-                self._film(experiment, _run)
+            self._play(_run)
+            status = "COMPLETED"
         except Interrupted:
             status = "INTERRUPTED"
-            if s.save_model and not s.evaluate:
-                self._save(experiment)
-            raise
-        except BaseException:
-            status = "FAILED"
+            if not s.evaluate:
+                self._save()
             raise
         finally:
-            self.sink.close(status=status, results=self.results / str(_run._id))
+            self.sink.close(status=status, results=self.folder)
         return self.sink.latest.get("test_return_mean")
 
-    def _save(self, experiment: Experiment) -> None:
-        """Write a checkpoint; a full disk costs a warning, not the run."""
-        try:
-            checkpoint.save(self.models, experiment.t_env, experiment.checkpoint(self.sink))
-        except OSError as error:
-            self.console.message(f"warning: {error}. Training goes on; earlier checkpoints are untouched.")
+    def _inform(self, info: dict[str, Any]) -> None:
+        """Say in info.json, at once, where the checkpoints will be and which run this one continues."""
+        info["models"] = str(self.models)
+        if self.before:
+            info["resumed_from_run"] = self.before["run"]
+            info["resumed_at"] = self.experiment.t_env
+        self.files.heartbeat_event(info, None, datetime.now(UTC).replace(tzinfo=None), None)
 
-    def _film(self, experiment: Experiment, _run: Any) -> None:
+    def _play(self, _run: Any) -> None:
         s = self.settings
-        path = self.root / "replays" / f"{self.token}_{experiment.t_env}.{s.replay_format}"
-        write_film(experiment.film(), path)
+        if s.evaluate:
+            self.experiment.test(self.sink)
+        else:
+            self.experiment.run(self.sink, save=self._save)
+        if self.unsaved:
+            _warn("the last checkpoint could not be written: this run can be continued from an earlier one only")
+        if s.render or s.save_replay:
+            self._film(_run)
+
+    def _save(self) -> None:
+        """Write a checkpoint; a full disk costs one warning, not the run."""
+        if not self.settings.save_model:
+            return
+        parts = snapshot.parts(self.experiment, sink=self.sink.state_dict(), run=str(self.folder))
+        try:
+            checkpoint.save(self.models, self.experiment.t_env, parts)
+            self.unsaved = False
+        except OSError as error:
+            if not self.unsaved:
+                _warn(f"{error}. Training goes on; earlier checkpoints are untouched")
+            self.unsaved = True
+
+    def _film(self, _run: Any) -> None:
+        s = self.settings
+        path = self.root / "replays" / f"{self.token}_{self.experiment.t_env}.{s.replay_format}"
+        try:
+            film(self.experiment, path)
+        except OSError as error:
+            _warn(f"the film {path} cannot be written: {error}")
+            return
         self.console.message(f"film of {s.replay_episodes} greedy episodes: {path}")
         _run.add_artifact(str(path))
 
-    def _header(self, experiment: Experiment, _run: Any) -> None:
-        s = self.settings
+    def _header(self) -> None:
+        s, experiment = self.settings, self.experiment
         rows: dict[str, object] = {}
         for name, team in experiment.teams.items():
             spec = next(t for t in experiment.spec.teams if t.name == name)
@@ -155,11 +190,19 @@ class Session:
                 f"{spec.n_agents}, {spec.n_actions} actions, observations {spec.obs_dim}, state {spec.state_dim}, "
                 f"{team.n_parameters:,} parameters"
             )
-            if team.replay is not None:
+            if team.replay is not None and not s.evaluate:
                 rows["replay"] = f"{team.replay.capacity} episodes, {team.replay.n_bytes / 2**20:.0f} MiB when full"
         rows["episodes"] = f"up to {experiment.spec.episode_limit} steps, {experiment.runner.env.n_envs} at once"
         rows["seed"] = s.seed
-        if self.options.resume_from is not None:
-            rows["resumed"] = f"{self.options.resume_from} at step {experiment.t_env:,}"
-        rows["results"] = self.results / str(_run._id)
+        if self.loaded is not None:
+            how = "resumed" if self.before else "evaluated" if s.evaluate else "networks"
+            rows[how] = f"{self.loaded}" + (f" at step {experiment.t_env:,}" if self.before else "")
+        if self.before and experiment.t_env >= s.t_max:
+            rows["note"] = f"t_max={s.t_max} is reached already: a larger t_max would train on"
+        rows["results"] = self.folder
         self.console.header(f"{s.name} on {s.env}/{self.task}" if self.task != s.env else f"{s.name} on {s.env}", rows)
+
+
+def _warn(text: str) -> None:
+    """Warn on stderr, also in a quiet run."""
+    print(f"warning: {text}.", file=sys.stderr)

@@ -62,7 +62,8 @@ class Team:
             device = torch.device(name)
             torch.zeros(1, device=device)
         except (RuntimeError, AssertionError) as error:
-            raise UserError(f"device={name} is not usable here: {str(error).splitlines()[0]}") from error
+            reason = str(error).splitlines()[0].split(", ipu")[0].rstrip(".")
+            raise UserError(f"device={name} is not usable here ({reason}): give cpu, cuda or cuda:<number>.") from error
         return device
 
     def _check_sizes(self, options: Options) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import shutil
@@ -33,6 +34,8 @@ def save(models: Path, t_env: int, parts: Mapping[str, Any]) -> Path:
     final = models / str(t_env)
     if final.is_dir():
         return final  # the same step of the same run
+    for left in models.glob(".*.tmp"):  # by a process that was killed in this function
+        shutil.rmtree(left, ignore_errors=True)
     temporary = models / f".{t_env}.{os.getpid()}.tmp"
     try:
         temporary.mkdir(parents=True)
@@ -43,11 +46,14 @@ def save(models: Path, t_env: int, parts: Mapping[str, Any]) -> Path:
                 os.fsync(file.fileno())
         temporary.rename(final)
     except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error).splitlines()[0]
+        raise OSError(f"Cannot write the checkpoint {final}: {reason}") from error
+    finally:
         shutil.rmtree(temporary, ignore_errors=True)
-        raise OSError(f"Cannot write the checkpoint {final}: {error}") from error
     for step in steps(models):
         if step != t_env:
-            (models / str(step) / REPLAY).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                (models / str(step) / REPLAY).unlink(missing_ok=True)
     return final
 
 
@@ -74,10 +80,17 @@ def find(path: str | Path, load_step: int = 0) -> Path:
     known = steps(path)
     if not known:
         raise UserError(
-            f"No checkpoint in {path}: give a run's models folder (results/models/<run>, with folders named by step)."
+            f"No checkpoint in {path}: give a run's models folder (results/models/<run>, with folders named by step). "
+            "A run that was stopped before its first save_model_interval, or had save_model=False, has none."
         )
     step = known[-1] if load_step == 0 else min(known, key=lambda s: abs(s - load_step))
     return path / str(step)
+
+
+def newest_with_replay(models: Path) -> Path | None:
+    """Return the newest checkpoint that has its replay buffer, None where there is none."""
+    having = [step for step in steps(models) if (models / str(step) / REPLAY).is_file()]
+    return models / str(having[-1]) if having else None
 
 
 def read(checkpoint: Path, name: str) -> Any:
@@ -93,8 +106,23 @@ def read(checkpoint: Path, name: str) -> Any:
             return torch.load(checkpoint / name, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise UserError(f"The checkpoint {checkpoint} has no {name}; it holds: {_content(checkpoint)}.") from error
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise UserError(f"Cannot read {checkpoint / name}: {str(error).splitlines()[0]}") from error
+    except (OSError, RuntimeError, EOFError, LookupError, ValueError, TypeError, pickle.UnpicklingError) as error:
+        raise UserError(
+            f"Cannot read {checkpoint / name}: the file is damaged or not a checkpoint of ours. Give another step's "
+            f"folder. ({type(error).__name__})"
+        ) from error
+
+
+def read_settings(checkpoint: Path) -> dict[str, Any]:
+    """Read the settings of a checkpoint's run.
+
+    Raises:
+        UserError: as :func:`read`.
+    """
+    settings = read(checkpoint, "settings.pt")
+    if not isinstance(settings, dict) or not {"name", "env"} <= settings.keys():
+        raise UserError(f"{checkpoint / 'settings.pt'} holds no settings of a run: give another step's folder.")
+    return settings
 
 
 def _content(checkpoint: Path) -> str:

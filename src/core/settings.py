@@ -177,28 +177,42 @@ def validate(
     model: type[SectionT], values: Mapping[str, Any], origins: Mapping[str, str], prefix: str = ""
 ) -> SectionT:
     """Build one model; pydantic's errors become one clear UserError with key, value, origin and what is allowed."""
+    texts = {key for key, field in model.model_fields.items() if field.annotation is str}
+    values = {key: "" if value is None and key in texts else value for key, value in values.items()}  # name=
     try:
         return model(**values)
     except ValidationError as error:
-        lines = [_explain(problem, model, origins, prefix) for problem in error.errors()]
-        raise UserError("\n".join(dict.fromkeys(lines))) from error
+        problems: dict[str, list[Any]] = {}
+        for problem in error.errors():
+            problems.setdefault(str(problem["loc"][0]) if problem["loc"] else "", []).append(problem)
+        lines = [_explain(key, found, model, values, origins, prefix) for key, found in problems.items()]
+        raise UserError("\n".join(lines)) from error
 
 
-def _explain(problem: Any, model: type[BaseModel], origins: Mapping[str, str], prefix: str) -> str:
-    location = [str(part) for part in problem["loc"]]
-    message = problem["msg"].removeprefix("Value error, ")
-    if not location:
-        return message
-    key = prefix + location[0]
+def _explain(
+    name: str,
+    problems: Sequence[Any],
+    model: type[BaseModel],
+    values: Mapping[str, Any],
+    origins: Mapping[str, str],
+    prefix: str,
+) -> str:
+    """One line on what is wrong with a key; several problems are the alternatives that it might have been."""
+    messages = [problem["msg"].removeprefix("Value error, ") for problem in problems]
+    messages = list(dict.fromkeys(message.replace("Input should be", "must be").rstrip(".") for message in messages))
+    if not name:
+        return "; ".join(messages)
+    key, first = prefix + name, problems[0]
     origin = f" (from {origins[key]})" if key in origins else ""
-    if problem["type"] == "extra_forbidden":
-        near = did_you_mean(location[0], model.model_fields)
+    if first["type"] == "extra_forbidden":
+        near = did_you_mean(name, model.model_fields)
         return f"Unknown setting '{key}'{origin}.{near} Known: {', '.join(sorted(model.model_fields))}."
-    if problem["type"] == "missing":
+    if first["type"] == "missing":
         return f"The setting '{key}' is missing: give {key}=... after 'with'."
-    field = model.model_fields.get(location[0])
+    field = model.model_fields.get(name)
     about = f" {field.description}" if field and field.description else ""
-    return f"{key}={problem['input']!r}{origin}: {message}.{about}"
+    given = "null" if values[name] is None else values[name]
+    return f"{key}={given}{origin}: {' or '.join(messages)}.{about}"
 
 
 def as_json(values: Mapping[str, Any]) -> dict[str, Any]:

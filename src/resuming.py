@@ -1,0 +1,83 @@
+"""Which run a new one continues, and what may be changed then."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from components import checkpoint
+from core.errors import UserError
+from core.settings import as_json
+
+NOT_RESUMED = {"resume", "checkpoint_path", "load_step", "evaluate"}
+FREE = {  # they change how long, where and how a run is recorded, not what it computes
+    "t_max", "quiet", "label", "use_tensorboard", "local_results_path", "save_model", "save_model_interval",
+    "log_interval", "render", "save_replay", "replay_format", "replay_episodes", "torch_threads", "device",
+}  # fmt: skip
+
+
+def models_folder(path: str | Path) -> Path:
+    """Return the models folder that a path means: that of a results folder, else the path itself.
+
+    Raises:
+        UserError: there is nothing, or the results folder names no models.
+    """
+    folder = Path(path)
+    if not folder.exists():
+        raise UserError(
+            f"There is no '{path}'. Give a run's results folder (results/sacred/<name>/<map>/<id>), its models folder "
+            "(results/models/<run>) or one checkpoint (results/models/<run>/<step>)."
+        )
+    if not (folder / "run.json").is_file():
+        return folder
+    try:
+        models = Path(json.loads((folder / "info.json").read_text())["models"])
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{folder}/info.json names no models folder: give results/models/<run> instead.") from error
+    if models.is_dir() or len(folder.resolve().parts) < 5:
+        return models
+    return folder.resolve().parents[3] / "models" / models.name  # the results were moved as a whole
+
+
+def resumed(path: Any) -> tuple[Path, dict[str, Any]]:
+    """Return the checkpoint that ``resume=path`` means, and the settings of its run.
+
+    Raises:
+        UserError: there is none.
+    """
+    if path is None or str(path) == "":
+        raise UserError("resume= is empty: give the run to continue, e.g. resume=results/sacred/asae/spread/1.")
+    found = checkpoint.find(models_folder(str(path)))
+    return found, checkpoint.read_settings(found)
+
+
+def different(saved: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Return the settings that are not the same: key (``env_args.x``) -> (saved, now), None where absent."""
+    saved, now = _flat(saved), _flat(now)
+    keys = dict.fromkeys([*saved, *now])
+    return {key: (saved.get(key), now.get(key)) for key in keys if saved.get(key) != now.get(key)}
+
+
+def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
+    plain = as_json(settings)
+    inner = plain.pop("env_args", {})
+    return plain | {f"env_args.{key}": value for key, value in inner.items()}
+
+
+def check_same_run(now: Mapping[str, Any], saved: Mapping[str, Any], origins: Mapping[str, str]) -> None:
+    """Check that a resumed run changes nothing but lengths, places and how it is recorded.
+
+    Raises:
+        UserError: it changes something else.
+    """
+    known = _flat(saved)
+    for key, (before, asked) in different(saved, now).items():
+        new = key not in known and origins.get(key) != "command line"  # a setting that came after that run
+        if key not in NOT_RESUMED | FREE and not new:
+            raise UserError(
+                f"resume= continues a run with {key}={before!r} exactly, but {key}={asked!r} was asked for (from "
+                f"{origins.get(key, 'built-in default')}). Leave it out; or, to go on with the trained networks under "
+                "other settings, start a new run with checkpoint_path= instead of resume=."
+            )
