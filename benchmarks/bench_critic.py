@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from components.allocator import keep_freed_memory
 from modules.critics.counterfactual_critic import CounterfactualCritic
 
 
@@ -62,6 +63,7 @@ def main() -> None:
     cli.add_argument("--episodes", type=int, default=10)
     cli.add_argument("--steps", type=int, default=25)
     args = cli.parse_args()
+    keep_freed_memory()
     torch.set_num_threads(1)
     torch.manual_seed(0)
     n, u = args.agents, args.actions

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from components.allocator import keep_freed_memory
 from core.errors import UserError
 from core.seeding import episode_seed
 from observers.interrupts import shield
@@ -45,6 +46,7 @@ class Experiment:
 
     def _build(self) -> None:
         s, runner = self.settings, self.options.classes["runner"]
+        keep_freed_memory()
         torch.set_num_threads(s.torch_threads)
         self.rewards = Rewards(common=s.common_reward, scalarisation=s.reward_scalarisation)
         self.test_runner = None

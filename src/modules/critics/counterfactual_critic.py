@@ -79,12 +79,10 @@ class CounterfactualCritic(nn.Module):
 
     def _partners(self, joint_actions: Tensor) -> Tensor:
         """First-layer part of the partners' actions: [B, T, M, A] -> [B, T, A', M, H]."""
-        columns = self.action(joint_actions + self.offsets)  # [B, T, M, A, H]
-        total = columns.sum(-2, keepdim=True)
-        if len(self.agents) < columns.shape[-2]:
-            columns = columns.index_select(-2, self.agents)
-        return (total - columns).transpose(2, 3)
+        columns = self.action((joint_actions + self.offsets).transpose(2, 3))  # [B, T, A, M, H]
+        total = columns.sum(2, keepdim=True)
+        return total - (columns if len(self.agents) == columns.shape[2] else columns.index_select(2, self.agents))
 
     def _rest(self, static: Tensor, partners: Tensor) -> Tensor:
-        hidden = F.relu(static.unsqueeze(3) + partners, inplace=True)
+        hidden = F.relu(partners + static.unsqueeze(3), inplace=True)
         return self.fc3(F.relu(self.fc2(hidden), inplace=True))
