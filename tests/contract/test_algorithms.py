@@ -1,0 +1,253 @@
+"""What every registered algorithm must do, on a small environment."""
+
+import copy
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+from components import checkpoint
+from contract_helpers import Recorder
+from core.errors import UserError
+from core.settings import config_names
+
+ALGORITHMS = config_names("algs")
+ON_POLICY = [name for name in ALGORITHMS if name.startswith(("asae", "coma"))]
+
+
+def iterate(experiment, n=3):
+    sink = Recorder()
+    for _ in range(n):
+        experiment.iterate(sink)
+    return sink
+
+
+def weights(experiment):
+    return {
+        (team, file, key): value.clone()
+        for team, part in experiment.teams.items()
+        for file, network in part.learner.networks().items()
+        for key, value in network.state_dict().items()
+    }
+
+
+def assert_equal(first, second, path=""):
+    """Nested dictionaries, lists and tensors, bit for bit."""
+    assert type(first) is type(second), path
+    if isinstance(first, dict):
+        assert first.keys() == second.keys(), path
+        for key in first:
+            assert_equal(first[key], second[key], f"{path}/{key}")
+    elif isinstance(first, list | tuple):
+        assert len(first) == len(second), path
+        for k, (a, b) in enumerate(zip(first, second, strict=True)):
+            assert_equal(a, b, f"{path}/{k}")
+    elif isinstance(first, torch.Tensor):
+        assert torch.equal(first, second), path
+    elif isinstance(first, np.ndarray):
+        np.testing.assert_array_equal(first, second, err_msg=path)
+    else:
+        assert first == second, path
+
+
+def test_no_algorithm_is_forgotten():
+    assert {"asae", "coma", "coma_pymarl", "iql", "vdn", "qmix"} <= set(ALGORITHMS)
+
+
+@pytest.mark.parametrize("use_rnn", [True, False])
+@pytest.mark.parametrize("sharing", ["full", "none", "[0, 0, 1]"])
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_trains(make_experiment, algorithm, sharing, use_rnn):
+    """All numbers stay finite, and every parameter of every agent network moves."""
+    experiment = make_experiment(algorithm, f"parameter_sharing={sharing}", f"use_rnn={use_rnn}")
+    team = experiment.teams["agents"]
+    before = weights(experiment)
+    sink = iterate(experiment, 4)
+    assert sink.learner_metrics
+    for _, _, metrics in sink.learner_metrics:
+        assert all(np.isfinite(value) for value in metrics.values()), metrics
+    after = weights(experiment)
+    for key, value in after.items():
+        assert torch.isfinite(value).all(), key
+        assert not torch.equal(value, before[key]), key
+    nets = team.controller.agents.nets
+    assert len(nets) == {"full": 1, "none": 3}.get(sharing, 2)
+    for first, second in itertools.pairwise(nets):
+        assert not torch.equal(first.fc2.weight, second.fc2.weight)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("words", [["env_args.heavy_mask=true"], ["env_args.limit=1"], ["env_args.n_agents=1"],
+                                   ["env_args.joint_obs=true", "env_args.ends=truncated"]], ids=str)  # fmt: skip
+def test_odd_environments(make_experiment, algorithm, words):
+    experiment = make_experiment(algorithm, *words)
+    for _, _, metrics in iterate(experiment, 3).learner_metrics:
+        assert all(np.isfinite(value) for value in metrics.values()), metrics
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_the_same_seed_gives_the_same_run_and_another_another(make_experiment, algorithm):
+    runs = [weights_after(make_experiment(algorithm, f"seed={seed}")) for seed in (1, 1, 2)]
+    assert_equal(runs[0], runs[1])
+    assert any(not torch.equal(runs[0][key], runs[2][key]) for key in runs[0])
+
+
+def weights_after(experiment, n=3):
+    iterate(experiment, n)
+    return weights(experiment)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_saved_and_loaded_runs_go_on_bit_for_bit(make_experiment, tmp_path, algorithm):
+    """Through files: networks, optimisers, targets, statistics, random streams and the replay buffer."""
+    words = ["parameter_sharing=[0, 1, 0]", "target_update_interval_or_tau=3"]
+    first, second = make_experiment(algorithm, *words), make_experiment(algorithm, *words)
+    iterate(first)
+    parts = {}
+    for name, team in first.teams.items():
+        parts[name] = {
+            "networks": {file: net.state_dict() for file, net in team.learner.networks().items()},
+            "team": team.state_dict(),
+            "replay": team.replay.state_dict() if team.replay else None,
+        }
+    folder = checkpoint.save(tmp_path / "models", first.t_env, parts)
+    for name, team in second.teams.items():
+        saved = checkpoint.read(folder, name)
+        for file, network in team.learner.networks().items():
+            network.load_state_dict(saved["networks"][file])
+        team.load_state_dict(saved["team"])
+        if team.replay:
+            team.replay.load_state_dict(saved["replay"])
+    second.t_env, second.episode = first.t_env, first.episode
+    second.runner.launched = first.runner.launched
+    sinks = [iterate(first, 3), iterate(second, 3)]
+    assert_equal(weights(first), weights(second))
+    assert_equal(*[[m for _, _, m in sink.learner_metrics] for sink in sinks])
+    for team in first.teams:
+        assert_equal(first.teams[team].state_dict(), second.teams[team].state_dict())
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_tests_do_not_change_training(make_experiment, algorithm):
+    runs = []
+    for words in (["test_interval=1", "test_sampled=true", "test_nepisode=5"], ["test_nepisode=0"]):
+        experiment, sink = make_experiment(algorithm, "t_max=60", "save_model=false", *words), Recorder()
+        experiment.run(sink, save=lambda: None)
+        runs.append((weights(experiment), sink))
+    assert_equal(runs[0][0], runs[1][0])
+    assert_equal(runs[0][1].learner_metrics, runs[1][1].learner_metrics)
+    assert len(runs[0][1].tests) > 4
+    assert not runs[1][1].tests
+    assert {prefix for _, prefix, _ in runs[0][1].tests} == {"test_", "test_sampled_"}
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_two_teams(make_experiment, algorithm):
+    experiment = make_experiment(algorithm, "env_args.n_teams=2")
+    before = weights(experiment)
+    sink = iterate(experiment, 4)
+    assert {team for _, team, _ in sink.learner_metrics} == {"red", "blue"}
+    after = weights(experiment)
+    assert {team for team, _, _ in after} == {"red", "blue"}
+    for key, value in after.items():
+        assert not torch.equal(value, before[key]), key
+    returns = sink.stats[0][2].returns
+    assert returns.keys() == {"red", "blue"}
+    np.testing.assert_allclose(returns["red"], -returns["blue"])  # a game between them
+    red, blue = (experiment.teams[name].controller.agents for name in ("red", "blue"))
+    assert not torch.equal(red.nets[0].fc2.weight, blue.nets[0].fc2.weight)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_individual_rewards_are_learnt_or_refused(make_experiment, algorithm):
+    words = ["env_args.individual_rewards=true", "common_reward=false"]
+    if algorithm == "iql":
+        for _, _, metrics in iterate(make_experiment(algorithm, *words)).learner_metrics:
+            assert np.isfinite(metrics["loss"])
+        return
+    with pytest.raises(UserError, match="team reward"):
+        make_experiment(algorithm, *words)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_individual_rewards_made_common(make_experiment, algorithm):
+    runs = {}
+    for words in ([], ["env_args.individual_rewards=true"],
+                  ["env_args.individual_rewards=true", "reward_scalarisation=mean"]):  # fmt: skip
+        experiment = make_experiment(algorithm, *words)
+        batches, _ = experiment.runner.collect(experiment.controllers, 4, t_env=0)
+        runs[len(words)] = batches["agents"].rewards
+    torch.testing.assert_close(runs[0], runs[1])
+    torch.testing.assert_close(runs[0] / 3, runs[2])
+
+
+def test_common_reward_cannot_be_split(make_experiment):
+    with pytest.raises(UserError, match="one team reward"):
+        make_experiment("iql", "common_reward=false")
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_padding_has_no_influence(make_experiment, algorithm):
+    """Whatever stands in the padding, the same iteration gives the same networks and metrics."""
+    words = ["env_args.limit=6", "standardise_rewards=true"]
+    experiments = [make_experiment(algorithm, *words) for _ in range(2)]
+    results = []
+    for rubbish, experiment in enumerate(experiments):
+        team = experiment.teams["agents"]
+        batch = experiment.runner.collect(experiment.controllers, 6, t_env=0)[0]["agents"]
+        assert (~batch.mask).any()
+        if rubbish:
+            batch = spoil(batch)
+        team.learner.observe(batch)
+        metrics = team.learner.train(batch, t_env=0)
+        results.append((weights(experiment), {k: torch.as_tensor(v) for k, v in metrics.items()}))
+    assert_equal_up_to_rounding(*results)
+
+
+def spoil(batch):
+    batch = copy.deepcopy(batch)
+    length = batch.mask.sum(1)
+    beyond = torch.arange(batch.n_steps + 1) > length[:, None]
+    g = torch.Generator().manual_seed(0)
+    batch.obs[beyond] = torch.randn(batch.obs[beyond].shape, generator=g) * 5
+    batch.state[beyond] = torch.randn(batch.state[beyond].shape, generator=g) * 5
+    batch.rewards[~batch.mask] = 100.0
+    batch.actions[~batch.mask] = torch.randint(0, 4, batch.actions[~batch.mask].shape, generator=g)
+    return batch
+
+
+def assert_equal_up_to_rounding(first, second):
+    for a, b in zip(first, second, strict=True):
+        for key, value in a.items():
+            torch.testing.assert_close(value, b[key], rtol=1e-4, atol=1e-6, msg=str(key))
+
+
+@pytest.mark.parametrize("algorithm", ON_POLICY)
+def test_what_acted_is_what_the_learner_believes(make_experiment, algorithm):
+    """The behaviour policy of the learner is that of the controller, exploration floor included."""
+    experiment = make_experiment(algorithm, "obs_last_action=true", "env_args.ends=truncated")
+    controller = experiment.controllers["agents"]
+    acted = []
+    original = controller.agents.step
+
+    def spy(x, h):
+        out = original(x, h)
+        acted.append(out[0].clone())
+        return out
+
+    controller.agents.step = spy
+    batch = experiment.runner.collect(experiment.controllers, 4, t_env=30)[0]["agents"]
+    values = controller.forward(batch).values
+    for t in range(batch.n_steps):
+        real = batch.mask[:, t]
+        torch.testing.assert_close(acted[t][real], values[real, t], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_greedy_actions_are_the_best_of_whole_episodes(make_experiment, algorithm):
+    experiment = make_experiment(algorithm, "obs_last_action=true")
+    batch = experiment.runner.collect(experiment.controllers, 6, t_env=None, greedy=True)[0]["agents"]
+    values = experiment.controllers["agents"].forward(batch).values[:, :-1]
+    best = values.masked_fill(~batch.available[:, :-1], -torch.inf).argmax(-1)
+    assert torch.equal(best[batch.mask], batch.actions[batch.mask])

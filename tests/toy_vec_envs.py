@@ -1,0 +1,146 @@
+"""A small environment whose episodes follow from their seeds, for tests of runners and learners.
+
+Every agent sees a one-hot hint of the action that is right for it now; right actions pay. It checks its callers: an
+unavailable action, a step of a finished slot or a reset of a running one is an AssertionError.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from core.data import EnvSpec, TeamSpec, allocate_time_step
+from core.settings import Section
+
+N_ACTIONS = 4
+
+
+class ToyArgs(Section):
+    limit: int = Field(5, ge=1)
+    n_agents: int = Field(3, ge=1)
+    n_teams: int = Field(1, ge=1, le=2)
+    ends: Literal["terminated", "truncated", "mixed"] = "mixed"
+    heavy_mask: bool = False
+    individual_rewards: bool = False
+    joint_obs: bool = False
+    fail_every: int = 0
+
+
+class ToyVecEnv:
+    """Lengths 1..limit; "mixed": short episodes terminate, those that reach the limit are truncated.
+
+    With two teams the second has one agent fewer, and its reward is minus the first team's.
+    """
+
+    Args = ToyArgs
+
+    def __init__(self, n_envs, args):
+        self.n_envs, self.args = n_envs, args
+        obs_dim = N_ACTIONS + 2
+        teams = []
+        for k, name in enumerate(("agents",) if args.n_teams == 1 else ("red", "blue")):
+            n = args.n_agents - k
+            teams.append(
+                TeamSpec(
+                    name=name,
+                    n_agents=n,
+                    n_actions=N_ACTIONS,
+                    obs_dim=obs_dim,
+                    state_dim=n * obs_dim if args.joint_obs else n * N_ACTIONS + 1,
+                    reward_dim=n if args.individual_rewards else 1,
+                    state_is_joint_obs=args.joint_obs,
+                )
+            )
+        self.spec = EnvSpec(teams=tuple(teams), episode_limit=args.limit, info_keys=("hits",))
+        self.out = allocate_time_step(self.spec, n_envs)
+        self.seed = np.zeros(n_envs, np.uint64)
+        self.time = np.zeros(n_envs, np.int64)
+        self.hits = np.zeros(n_envs)
+        self.running = np.zeros(n_envs, bool)
+        self.seeds_seen, self.closed, self.n_steps = [], 0, 0
+
+    def length(self, seed):
+        return 1 + int(seed) % self.args.limit
+
+    def fails(self, seed):
+        return self.args.fail_every > 0 and (int(seed) // 7) % self.args.fail_every == 0
+
+    def right_actions(self, seed, time, team):
+        """Hash of everything: int64 [A]."""
+        agents = np.arange(self.spec.teams[team].n_agents)
+        return (int(seed) % 1009 + 31 * time * (time + 1) + 17 * agents + 5 * team + agents * time) % N_ACTIONS
+
+    def _observe(self, slot):
+        seed, time = self.seed[slot], self.time[slot]
+        for k, team in enumerate(self.out.teams):
+            right = self.right_actions(seed, time, k)
+            obs = np.zeros((len(right), N_ACTIONS + 2), np.float32)
+            obs[np.arange(len(right)), right] = 1
+            obs[:, -2] = time / self.args.limit
+            obs[:, -1] = self.hits[slot] / 10
+            team.obs[slot] = obs
+            if not self.args.joint_obs:
+                team.state[slot] = np.append(obs[:, :N_ACTIONS], time / self.args.limit)
+            available = np.ones((len(right), N_ACTIONS), bool)
+            available[np.arange(len(right)), (right + 1 + time) % N_ACTIONS] = False
+            if self.args.heavy_mask:
+                available[1:] = False
+            available[np.arange(len(right)), right] = True
+            team.available[slot] = available
+
+    def reset(self, slots, seeds):
+        for slot, seed in zip(slots, seeds, strict=True):
+            assert not self.running[slot], "reset of a running slot"
+            self.seed[slot], self.time[slot], self.hits[slot], self.running[slot] = seed, 0, 0, True
+            self.seeds_seen.append(int(seed))
+            self._observe(slot)
+            for team in self.out.teams:
+                team.rewards[slot] = 0
+            for flags in (self.out.terminated, self.out.truncated, self.out.failed):
+                flags[slot] = False
+        return self.out
+
+    def step(self, actions, active):
+        assert (active == self.running).all(), "finished slots must not be stepped, running ones must"
+        for slot in np.flatnonzero(active):
+            seed, time = self.seed[slot], int(self.time[slot])
+            self.n_steps += 1
+            if self.fails(seed) and time == min(1, self.length(seed) - 1):
+                self._fail(slot)
+                continue
+            hits = []
+            for k, team in enumerate(self.out.teams):
+                chosen = actions[k][slot]
+                assert team.available[slot][np.arange(len(chosen)), chosen].all(), "unavailable action"
+                hits.append((chosen == self.right_actions(seed, time, k)).astype(np.float32))
+            self.hits[slot] += hits[0].sum()
+            self.time[slot] += 1
+            self._observe(slot)
+            for k, team in enumerate(self.out.teams):
+                mine = hits[k] if self.args.individual_rewards else hits[k].sum()
+                team.rewards[slot] = mine - sum(h.sum() for j, h in enumerate(hits) if j != k)
+            over = time + 1 == self.length(seed)
+            cut = self.args.ends == "truncated" or (self.args.ends == "mixed" and time + 1 == self.args.limit)
+            self.out.terminated[slot], self.out.truncated[slot] = over and not cut, over and cut
+            self.out.info["hits"][slot] = self.hits[slot] if over else np.nan
+            self.running[slot] = not over
+        return self.out
+
+    def _fail(self, slot):
+        """What a dead environment leaves: rubbish everywhere, but something to choose."""
+        for team in self.out.teams:
+            team.obs[slot], team.rewards[slot] = 1e30, 1e30
+            if not self.args.joint_obs:
+                team.state[slot] = 1e30
+            team.available[slot] = True
+        self.out.failed[slot], self.out.terminated[slot], self.out.truncated[slot] = True, False, False
+        self.out.info["hits"][slot] = 1e30
+        self.running[slot] = False
+
+    def render(self, slot=0):
+        return np.zeros((4, 4, 3), np.uint8)
+
+    def close(self):
+        self.closed += 1
