@@ -12,7 +12,7 @@ import argparse
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,14 +51,14 @@ class Run:
         return False
 
 
-def runs(group: str, seeds: int) -> Iterator[Run]:
+def runs(group: str, seeds: int, algorithms: Sequence[str]) -> Iterator[Run]:
     """The runs of one group."""
     lbf = "env_args.key=lbforaging:Foraging-8x8-2p-3f"
     tasks: dict[str, list[tuple[str, tuple[str, ...]]]] = {
         "matrix": [
-            ("matrix_game", ("env_args.game=penalty", "env_args.k=0", "t_max=100000", "test_interval=5000")),
-            ("matrix_game", ("env_args.game=climbing", "t_max=250000", "test_interval=10000")),
-            ("matrix_game", ("env_args.game=two_step", "t_max=40000", "test_interval=2000")),
+            ("matrix_game", ("env_args.game=penalty", "env_args.k=0", "t_max=50000", "test_interval=5000")),
+            ("matrix_game", ("env_args.game=climbing", "t_max=150000", "test_interval=10000")),
+            ("matrix_game", ("env_args.game=two_step", "t_max=20000", "test_interval=1000")),
         ],
         "spread": [("spread", ("env_args.n_agents=3", "t_max=1000000"))],
         "lbf": [("gymma", (f"{lbf}-v3", "env_args.time_limit=50", "t_max=2000000", "test_interval=100000"))],
@@ -66,7 +66,7 @@ def runs(group: str, seeds: int) -> Iterator[Run]:
     }
     for seed in range(1, seeds + 1):
         for environment, words in tasks[group]:
-            for algorithm in ALGORITHMS:
+            for algorithm in algorithms:
                 yield Run(group, algorithm, environment, seed, ("save_model=false", *words))
 
 
@@ -88,10 +88,11 @@ def main() -> None:
     """Run the groups, then draw them."""
     cli = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     cli.add_argument("groups", nargs="+", choices=["matrix", "spread", "lbf", "lbf-coop"])
+    cli.add_argument("--algorithms", nargs="+", default=ALGORITHMS)
     cli.add_argument("--seeds", type=int, default=3)
     cli.add_argument("--jobs", type=int, default=2)
     args = cli.parse_args()
-    todo = [run for group in args.groups for run in runs(group, args.seeds)]
+    todo = [run for group in args.groups for run in runs(group, args.seeds, args.algorithms)]
     with ThreadPoolExecutor(args.jobs) as pool:
         for line in pool.map(play, todo):
             print(line, flush=True)
