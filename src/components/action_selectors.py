@@ -34,10 +34,10 @@ def epsilon_greedy(values: Tensor, available: Tensor, *, epsilon: float, generat
 
 def soft_policy(values: Tensor, available: Tensor, *, epsilon: float, generator: torch.Generator) -> Tensor:
     """A draw from :func:`policy_log_probs`; see :class:`ActionSelector`."""
-    probs = policy_log_probs(values, available, epsilon).exp_()
-    # argmax of p / E with E ~ Exp(1) is a draw from p (Gumbel-max)
-    noise = torch.empty_like(probs).exponential_(generator=generator).clamp_(min=SMALLEST)
-    return (probs / noise).masked_fill_(~available, -1.0).argmax(-1)
+    logits = values if epsilon == 0 else policy_log_probs(values, available, epsilon)
+    # argmax of log p - log E with E ~ Exp(1) is a draw from p (Gumbel-max); a constant of the row changes nothing
+    noise = torch.empty_like(logits).exponential_(generator=generator)
+    return (logits - noise.log_()).masked_fill_(~available, -torch.inf).argmax(-1)
 
 
 def policy_log_probs(values: Tensor, available: Tensor, epsilon: float) -> Tensor:

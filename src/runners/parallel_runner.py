@@ -136,7 +136,7 @@ class ParallelRunner:
         info_keys, dropped = self.spec.info_keys, 0
         info = {key: np.zeros(n_episodes) for key in info_keys}
         step = collection.begin(on_step)
-        while collection.active.any():
+        while len(collection.slots):
             actions = [
                 controller.act(team, t_env=t_env, greedy_policy=greedy)
                 for controller, team in zip(controllers.values(), step.teams, strict=True)
@@ -151,7 +151,7 @@ class ParallelRunner:
                     done = np.flatnonzero(finished & ~step.failed)
                     info[key][collection.row[done]] = step.info[key][done]
                 step = collection.finish(np.flatnonzero(finished), step)
-                if on_step is not None and collection.active.any():
+                if on_step is not None and len(collection.slots):
                     on_step(collection.active & finished)
         return collection.result(controllers, info, dropped)
 
@@ -176,6 +176,7 @@ class _Collection:
             _Episodes(n_episodes, spec.episode_limit, team, runner.rewards.dim(team)) for team in spec.teams
         ]
         self.active = np.arange(n) < n_episodes
+        self.slots = np.flatnonzero(self.active)
         self.row = np.arange(n)  # slot -> episode of this batch
         self.time = np.zeros(n, np.int64)  # slot -> steps of its episode so far
         self.next_row = min(n, n_episodes)
@@ -186,7 +187,7 @@ class _Collection:
     def begin(self, on_step: Callable[[np.ndarray], None] | None) -> TimeStep:
         for controller in self.controllers:
             controller.begin(self.env.n_envs)
-        step = self._launch(np.flatnonzero(self.active))
+        step = self._launch(self.slots)
         if on_step is not None:
             on_step(self.active)
         return step
@@ -215,7 +216,7 @@ class _Collection:
                 store.state[index] = team.state[source]
 
     def step(self, actions: list[np.ndarray]) -> TimeStep:
-        slots = np.flatnonzero(self.active)
+        slots = self.slots
         index = self._index(slots)
         step = self.env.step(actions, self.active)
         source = slice(None) if isinstance(index[0], slice) else slots
@@ -239,6 +240,7 @@ class _Collection:
         self.row[waiting] = self.next_row + np.arange(len(waiting))
         self.next_row += len(waiting)
         self.active[done[len(waiting) :]] = False
+        self.slots = np.flatnonzero(self.active)
         again = np.concatenate([lost, waiting])
         self.lockstep = self.lockstep and not len(again)
         if not len(again):
