@@ -124,6 +124,8 @@ class Session:
         )
         if self.before:
             self.sink.load_state_dict(self.before["sink"])
+        elif s.evaluate:
+            self.console.resume(self.experiment.t_env)
         self._header()
         status = "FAILED"
         try:

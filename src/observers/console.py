@@ -82,6 +82,7 @@ class Console:
         self._started = clock()
         self._t_env = 0
         self._said = -float("inf")
+        self._shown: dict[str, float] = {}  # the values of the last table
         self._marks: deque[tuple[float, int]] = deque([(self._started, 0)])
         self._bar: Progress | None = None
         self._rich: RichConsole | None = None
@@ -179,19 +180,23 @@ class Console:
     def _left(self, t_env: int, speed: float) -> str:
         return duration(max(0, self._t_max - t_env) / speed)
 
-    def table(self, t_env: int, metrics: Mapping[str, float]) -> None:
-        """Print the latest values, the most important first (plain: one line, at most one per ``every`` seconds)."""
+    def table(self, t_env: int, metrics: Mapping[str, float], *, last: bool = False) -> None:
+        """Print the latest values, the most important first (plain: one line, at most one per ``every`` seconds).
+
+        ``last``: print it however recent the line before is.
+        """
         if self._quiet:
             return
         names = sorted(metrics, key=importance)
         now = self._clock()
         if self._rich is None:
-            if now - self._said >= self._every:
-                self._said = now
+            if last or now - self._said >= self._every:
+                self._said, self._shown = now, dict(metrics)
                 groups = [[name for name in names if importance(name)[0] == i][:n] for i, n in enumerate(IN_LINE)]
                 values = [f"{name} {short(metrics[name])}" for group in groups for name in group]
                 self._say("  ".join([self._where(t_env), "|", *values]))
             return
+        self._shown = dict(metrics)
         columns = max(1, min(4, self._rich.width // 38))
         grid = Table.grid(padding=(0, 2), pad_edge=True)
         for _ in range(columns):
@@ -211,10 +216,12 @@ class Console:
             self._say(text)
 
     def close(self, *, status: str, results: str, metrics: Mapping[str, float]) -> None:
-        """Take the bar away and say how the run ended, where its results lie, and the final test return."""
+        """Take the bar away, print the last values, and say how the run ended and where its results lie."""
         self._stop_bar()
         if self._quiet:
             return
+        if metrics and self._shown != dict(metrics):
+            self.table(self._t_env, metrics, last=True)
         final = "".join(f", {key} {short(metrics[key])}" for key in _headline(metrics))
         lines = [f"{status} after {self._t_env:,} steps in {duration(self._clock() - self._started)}{final}"]
         lines += [f"Results: {results}"] if results else []

@@ -6,13 +6,14 @@ import json
 import os
 import warnings
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from core.errors import UserError
+from observers.chains import join_chains
 
 Series = tuple[np.ndarray, np.ndarray]
 """steps float64 [K] (increasing), values float64 [K] (NaN where the file has null)."""
@@ -27,12 +28,14 @@ class RunRecord:
         config: config.json.
         metrics: name -> :data:`Series`.
         status: of run.json, "" where that cannot be read.
+        info: info.json, empty where that cannot be read.
     """
 
     path: Path
     config: Mapping[str, Any]
     metrics: Mapping[str, Series]
     status: str = ""
+    info: Mapping[str, Any] = field(default_factory=dict)
 
     def setting(self, key: str) -> Any:
         """Return a setting by its dotted name, e.g. "env_args.n_agents"; None where it does not exist."""
@@ -54,7 +57,9 @@ class RunRecord:
 def find_runs(paths: Iterable[str | Path]) -> list[RunRecord]:
     """Read every run at or below the paths (a run is a folder with config.json and metrics.json or metrics.jsonl).
 
-    Folders that cannot be read give a warning.
+    A run that was resumed and those that continue it are one run (:func:`observers.chains.join_chains`). Runs of
+    ``evaluate=True`` are left out where there are others: they are not seeds of a learning curve. Folders that cannot
+    be read give a warning.
 
     Raises:
         UserError: a path does not exist, or no run was found.
@@ -76,7 +81,8 @@ def find_runs(paths: Iterable[str | Path]) -> list[RunRecord]:
             f"No runs found under {where}. A run is a folder with config.json and metrics.json or metrics.jsonl, "
             "such as results/sacred/<name>/<map>/<id>."
         )
-    return runs
+    trained = [run for run in runs if run.setting("evaluate") is not True]
+    return join_chains(trained, read_run) if trained else runs
 
 
 def read_run(folder: Path) -> RunRecord | None:
@@ -87,12 +93,18 @@ def read_run(folder: Path) -> RunRecord | None:
     except (OSError, ValueError, KeyError, TypeError) as error:
         warnings.warn(f"{folder} is left out: it cannot be read ({error})", stacklevel=2)
         return None
-    try:
-        status = str(json.loads((folder / "run.json").read_text()).get("status", ""))
-    except (OSError, ValueError):
-        status = ""
     metrics = {name: _series(steps, values) for name, (steps, values) in columns.items()}
-    return RunRecord(path=folder, config=config, metrics=metrics, status=status)
+    status = str(_object(folder / "run.json").get("status", ""))
+    return RunRecord(path=folder, config=config, metrics=metrics, status=status, info=_object(folder / "info.json"))
+
+
+def _object(path: Path) -> dict[str, Any]:
+    """Read a JSON object; an empty one where the file cannot be read."""
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def _read_metrics(folder: Path) -> dict[str, tuple[list, list]]:
