@@ -1,0 +1,390 @@
+"""COMA and ASAE against loops over episodes, with tables for networks."""
+
+import itertools
+from dataclasses import replace
+
+import pytest
+import torch
+
+from controllers.asae_controller import ASAEController, ASAEControllerSettings
+from controllers.basic_controller import BasicController, ControllerSettings
+from core.errors import UserError
+from estimators.credit import counterfactual
+from learners.asae_learner import ASAELearner, ASAESettings
+from learners.coma_learner import COMALearner
+from learners.policy_gradient import Iteration, PolicyGradientSettings
+
+BASE = {"gamma": 0.9, "standardise_rewards": False, "grad_norm_clip": 1e9, "entropy_coef": 0.03}
+
+
+def make_coma(world, *, seed=0, sharing="full", epsilon=0.0, **settings):
+    torch.manual_seed(seed)
+    acting = ControllerSettings(
+        obs_agent_id=False, use_rnn=False, parameter_sharing=sharing, epsilon_start=epsilon, epsilon_finish=epsilon
+    )
+    controller = BasicController(world.spec, acting, generators=world.generators())
+    return COMALearner(world.spec, PolicyGradientSettings(learner="coma_learner", **{**BASE, **settings}), controller)
+
+
+def make_asae(world, *, seed=0, n_samples=1, sharing="full", epsilon=0.0, **settings):
+    torch.manual_seed(seed)
+    acting = ASAEControllerSettings(
+        obs_agent_id=False,
+        use_rnn=False,
+        n_samples=n_samples,
+        parameter_sharing=sharing,
+        epsilon_start=epsilon,
+        epsilon_finish=epsilon,
+    )
+    controller = ASAEController(world.spec, acting, generators=world.generators())
+    return ASAELearner(world.spec, ASAESettings(learner="asae_learner", **{**BASE, **settings}), controller)
+
+
+def iteration(learner, batch):
+    with torch.no_grad():
+        log_pi = learner.controller.log_policy(batch, t_env=0)
+    return Iteration(batch=batch, log_pi=log_pi, own=learner._own(batch), shared=learner._shared(batch))
+
+
+def tabular(world, learner, seed=5):
+    """Give the learner tables for actors, critic and target critic."""
+    torch.manual_seed(seed)
+    s, a, u = world.S, world.A, world.U
+    learner.controller.agents = world.Table(torch.randn(s, a, u))
+    learner.critic = world.TableCritic(torch.randn(s, a, u, u))
+    lagging = torch.randn(s, a, u, u)
+    lagging[4] = lagging[4, :, :1]  # in the last state the partner has no influence: bootstrapping has no noise
+    learner.target.online, learner.target.net = learner.critic, world.TableCritic(lagging)
+    learner.actor_optimizer = learner.make_optimizer(list(learner.controller.agents.parameters()), 1e-3)
+    learner.critic_optimizer = learner.make_optimizer(list(learner.critic.parameters()), 1e-3)
+    return learner
+
+
+def slow_values(world, batch, log_pi, lagging):
+    """Q of the executed joint action, and after the last step the expectation over the own action: [B][t] -> [A]."""
+    out = []
+    for b in range(batch.n_episodes):
+        length, row = int(batch.mask[b].sum()), []
+        for t in range(length + 1):
+            s = batch.state[b, t].argmax()
+            if t < length:
+                u = batch.actions[b, t]
+                row.append(torch.stack([lagging[s, a, u[1 - a], u[a]] for a in range(world.A)]))
+            else:
+                row.append((log_pi[b, t].exp() * lagging[s, :, 0]).sum(-1))
+        out.append(row)
+    return out
+
+
+@pytest.mark.parametrize("returns", [{"returns": "n_step", "q_nstep": n} for n in (1, 2, 10)]
+                         + [{"returns": "td_lambda", "td_lambda": x} for x in (0.0, 0.8, 1.0)], ids=str)  # fmt: skip
+@pytest.mark.parametrize("make", [make_coma, make_asae])
+def test_critic_targets_equal_a_loop(world, make, returns):
+    learner, batch = tabular(world, make(world, **returns)), world.some_batch()
+    it = iteration(learner, batch)
+    got = learner.critic_targets(it)
+    values = slow_values(world, batch, it.log_pi, learner.target.net.values.detach())
+
+    def n_step(b, t, n):
+        length = int(batch.mask[b].sum())
+        last = min(t + n, length)
+        total = sum(0.9 ** (k - t) * batch.rewards[b, k] for k in range(t, last))
+        over = last == length and batch.terminated[b, length - 1]
+        return total if over else total + 0.9 ** (last - t) * values[b][last]
+
+    for b in range(batch.n_episodes):
+        length = int(batch.mask[b].sum())
+        for t in range(length):
+            if returns["returns"] == "n_step":
+                expected = n_step(b, t, returns["q_nstep"])
+            else:
+                lam, longest = returns["td_lambda"], length - t
+                expected = lam ** (longest - 1) * n_step(b, t, longest)
+                expected = expected + sum((1 - lam) * lam ** (n - 1) * n_step(b, t, n) for n in range(1, longest))
+            torch.testing.assert_close(got[b, t], expected.expand(world.A))
+
+
+def test_the_bootstrap_of_a_truncated_episode_is_unbiased(world):
+    """After the last step the partners' actions are drawn from their policies: right in expectation."""
+    learner = tabular(world, make_coma(world))
+    with torch.no_grad():
+        learner.target.net.values[4] = torch.randn(world.A, world.U, world.U)
+    batch = world.batch([[0, 4]], [1], [False])
+    it = iteration(learner, batch)
+    mean = torch.stack([learner.critic_targets(it)[0, 0] for _ in range(4000)]).mean(0)
+    pi, q = it.log_pi[0, 1].exp(), learner.target.net.values[4]
+    value = torch.stack([torch.einsum("p,u,pu->", pi[1 - a], pi[a], q[a]) for a in range(2)])
+    torch.testing.assert_close(mean, batch.rewards[0, 0] + 0.9 * value.detach(), atol=0.06, rtol=0)
+
+
+def test_the_critic_is_fitted_at_the_executed_joint_action(world):
+    learner, batch = tabular(world, make_coma(world, critic_lr=0.1)), world.some_batch()
+    it = iteration(learner, batch)
+    targets = learner.critic_targets(it).detach()
+    table = learner.critic.values.detach().clone().requires_grad_()
+    errors = []
+    for b, t, a in itertools.product(range(4), range(3), range(2)):
+        if batch.mask[b, t]:
+            u = batch.actions[b, t]
+            errors.append((table[batch.state[b, t].argmax(), a, u[1 - a], u[a]] - targets[b, t, a]) ** 2)
+    loss = torch.stack(errors).mean()
+    loss.backward()
+    metrics = learner._critic_step(it, targets, slice(0, 3))
+    torch.testing.assert_close(metrics["critic_loss"], loss.detach())
+    torch.testing.assert_close(learner.critic.values.grad, table.grad)
+
+
+def test_one_critic_step_per_time_step_visits_the_last_first(world, monkeypatch):
+    learner, batch = make_coma(world, critic_update_by="timestep", target_update_interval_or_tau=2), world.some_batch()
+    steps, original = [], learner._critic_step
+    monkeypatch.setattr(learner, "_critic_step", lambda it, y, step: steps.append(step) or original(it, y, step))
+    learner.train(batch, t_env=0)
+    assert steps == [slice(2, 3), slice(1, 2), slice(0, 1)]
+    assert learner.target.updates == 3
+
+
+def test_comas_actor_gradient_equals_a_loop(world):
+    learner, batch = tabular(world, make_coma(world)), world.some_batch()
+    logits = learner.controller.agents.values.detach().clone().requires_grad_()
+    learner._fit_critic = lambda it: {}  # the critic stays as it is
+    q = learner.critic.values.detach()
+    losses = []
+    for b, t, a in itertools.product(range(4), range(3), range(2)):
+        if not batch.mask[b, t]:
+            continue
+        s, u = batch.state[b, t].argmax(), batch.actions[b, t]
+        allowed = batch.available[b, t, a]
+        log_pi = torch.log_softmax(logits[s, a][allowed], -1)
+        pi, row = log_pi.detach().exp(), q[s, a, u[1 - a]]
+        own = int(allowed[: u[a]].sum())
+        advantage = row[u[a]] - (pi * row[allowed]).sum()
+        entropy = -(log_pi.exp() * log_pi).sum()
+        losses.append(-advantage * log_pi[own] - 0.03 * entropy)
+    torch.stack(losses).mean().backward()
+    learner.train(batch, t_env=0)
+    torch.testing.assert_close(learner.controller.agents.values.grad, logits.grad)
+
+
+@pytest.mark.parametrize("own", ["sampled", "expected"])
+def test_asaes_first_gradient_equals_a_loop(world, own):
+    """Exact marginal, one epoch: ratio 1, so the policy gradient with A_mar."""
+    learner = tabular(world, make_asae(world, marginal="exact", epochs=1, own_action=own))
+    batch = world.some_batch()
+    logits = learner.controller.agents.values.detach().clone().requires_grad_()
+    learner._fit_critic = lambda it: {}
+    q, losses = learner.critic.values.detach(), []
+    for b, t, a in itertools.product(range(4), range(3), range(2)):
+        if not batch.mask[b, t]:
+            continue
+        s = batch.state[b, t].argmax()
+        log_pi = torch.stack([
+            torch.log_softmax(logits[s, x].masked_fill(~batch.available[b, t, x], -1e9), -1) for x in range(2)
+        ])  # fmt: skip
+        pi = log_pi.detach().exp()
+        marginal_q = pi[1 - a] @ q[s, a]
+        advantage = marginal_q - (pi[a] * marginal_q).sum()
+        entropy = -(log_pi[a].exp() * log_pi[a]).sum()
+        u = batch.actions[b, t, a]
+        gain = advantage[u] * log_pi[a, u] if own == "sampled" else (log_pi[a].exp() * advantage).sum()
+        losses.append(-gain - 0.03 * entropy)
+    torch.stack(losses).mean().backward()
+    learner.train(batch, t_env=0)
+    torch.testing.assert_close(learner.controller.agents.values.grad, logits.grad)
+
+
+@pytest.mark.parametrize("sharing", ["full", "none"])
+@pytest.mark.parametrize("epsilon", [0.0, 0.2])
+@pytest.mark.parametrize("standardise", [True, False])
+def test_one_sample_and_one_epoch_are_coma(world, sharing, epsilon, standardise):
+    """m = 1, where the sample is the executed joint action: the same critic, the same first actor gradient."""
+    common = {"sharing": sharing, "epsilon": epsilon, "standardise_advantages": standardise}
+    coma = make_coma(world, **common)
+    asae = make_asae(world, n_samples=1, epochs=1, **common)
+    batch = world.some_batch()
+    for first, second in zip(coma.controller.agents.parameters(), asae.controller.agents.parameters(), strict=True):
+        assert torch.equal(first, second)
+    metrics = [learner.train(batch, t_env=0) for learner in (coma, asae)]
+    for name in ("critic_loss", "entropy", "advantage_abs", "agent_grad_norm"):
+        torch.testing.assert_close(metrics[0][name], metrics[1][name])
+    for first, second in zip(coma.controller.agents.parameters(), asae.controller.agents.parameters(), strict=True):
+        torch.testing.assert_close(first.grad, second.grad)
+        assert first.grad.abs().sum() > 0
+    assert metrics[1]["marginal_standard_error"] == 0
+
+
+def test_more_samples_are_not_coma(world):
+    batch, found = world.some_batch(), []
+    for m in (1, 10):
+        learner = tabular(world, make_asae(world, n_samples=m, epochs=1))
+        found.append(learner.credit(iteration(learner, batch), None)[0])
+    assert (found[0] - found[1]).abs().max() > 0.1
+
+
+def test_monte_carlo_agrees_with_the_exact_marginal(world):
+    batch, m = world.some_batch(), 4000
+    exact = tabular(world, make_asae(world, marginal="exact"))
+    sampled = tabular(world, make_asae(world, n_samples=m))
+    it = iteration(exact, batch)
+    error = sampled._marginal(it, it.log_pi[:, :-1], resynchronised=False).standard_error
+    difference = sampled.credit(it, None)[0] - exact.credit(it, None)[0]
+    assert (difference.abs() <= 5 * error + 2e-3).all()
+    assert error.max() > 0.005
+
+
+def test_the_executed_joint_action_is_the_first_sample_and_only_under_the_behaviour_policy(world, monkeypatch):
+    learner, batch = tabular(world, make_asae(world, n_samples=3, resync=True, epochs=3)), world.some_batch()
+    seen, original = [], learner.controller.sample_joint
+
+    def spy(log_pi, *, executed):
+        seen.append((log_pi, executed))
+        return original(log_pi, executed=executed)
+
+    monkeypatch.setattr(learner.controller, "sample_joint", spy)
+    behaviour = iteration(learner, batch).log_pi[:, :-1]
+    learner.train(batch, t_env=0)
+    assert len(seen) == 3
+    torch.testing.assert_close(seen[0][0], behaviour)
+    assert torch.equal(seen[0][1], batch.actions)
+    for (log_pi, executed), (before, _) in zip(seen[1:], seen, strict=False):
+        assert executed is None
+        assert not torch.allclose(log_pi, before)
+        assert not log_pi.requires_grad
+
+
+def test_resynchronised_credit_is_eq_11(world):
+    """Partners act by the present policies, the own baseline is that of pi_i."""
+    learner, batch = tabular(world, make_asae(world, marginal="exact", resync=True)), world.some_batch()
+    it = iteration(learner, batch)
+    with torch.no_grad():
+        learner.controller.agents.values.add_(torch.randn(world.S, world.A, world.U))
+    present = iteration(learner, batch).log_pi[:, :-1]
+    got, old, now = learner.credit(it, present)[0], it.log_pi[:, :-1].exp(), present.exp()
+    for b, t, a in itertools.product(range(4), range(3), range(2)):
+        q = learner.critic.values[batch.state[b, t].argmax(), a].detach()  # [partner, own]
+        expected = (now[b, t, 1 - a].unsqueeze(-1) * counterfactual(q, old[b, t, a])).sum(0)
+        torch.testing.assert_close(got[b, t, a], expected)
+
+
+def test_without_resync_credit_is_estimated_once(world, monkeypatch):
+    learner = make_asae(world, epochs=4)
+    calls, original = [], learner.credit
+    monkeypatch.setattr(learner, "credit", lambda it, log_pi: calls.append(log_pi) or original(it, log_pi))
+    assert learner.train(world.some_batch(), t_env=0)["epochs"] == 4
+    assert calls == [None]
+
+
+@pytest.mark.parametrize("surrogate", ["ppo", "clip"])
+def test_expected_own_action_is_the_mean_over_sampled_ones(world, surrogate):
+    learners = {own: make_asae(world, own_action=own, surrogate=surrogate) for own in ("sampled", "expected")}
+    batch = world.some_batch(masked=False)
+    it = iteration(learners["sampled"], batch)
+    torch.manual_seed(3)
+    advantages = torch.randn(4, 3, world.A, world.U)
+    shift = torch.randn(4, 3, world.A, world.U) * 0.3
+    present = (it.log_pi[:, :-1] + shift).log_softmax(-1).requires_grad_()
+    expected = learners["expected"].objective(it, present, advantages)[0]
+    gradient = torch.autograd.grad(expected[batch.mask].sum(), present)[0]
+    mean = 0.0
+    for u in range(world.U):
+        taken = replace(it, batch=replace(batch, actions=torch.full_like(batch.actions, u)))
+        mean = mean + it.log_pi[:, :-1, :, u].exp() * learners["sampled"].objective(taken, present, advantages)[0]
+    torch.testing.assert_close(expected[batch.mask], mean[batch.mask])
+    torch.testing.assert_close(gradient, torch.autograd.grad(mean[batch.mask].sum(), present)[0])
+
+
+def test_surrogates_differ_where_the_ratio_went_the_wrong_way(world):
+    batch, gradients = world.some_batch(masked=False), {}
+    for name in ("ppo", "clip"):
+        learner = make_asae(world, surrogate=name, eps_clip=0.1)
+        it = iteration(learner, batch)
+        present = (it.log_pi[:, :-1] - 0.5).requires_grad_()  # every ratio is exp(-.5) < .9
+        loss, metrics = learner.objective(it, present, torch.ones(4, 3, world.A, world.U))
+        loss.sum().backward()
+        gradients[name] = present.grad
+        assert metrics["clip_fraction"] == 1
+    assert (gradients["clip"] == 0).all()
+    assert (gradients["ppo"].sum(-1) < 0).all()
+
+
+@pytest.mark.parametrize(("target_kl", "epochs"), [(None, 5), (1e9, 5), (1e-9, 1)])
+def test_the_kl_bound_stops_the_epochs(world, target_kl, epochs):
+    metrics = make_asae(world, epochs=5, target_kl=target_kl, lr=0.01).train(world.some_batch(), t_env=0)
+    assert metrics["epochs"] == epochs
+
+
+@pytest.mark.parametrize("marginal", ["mc", "exact"])
+def test_what_one_iteration_logs(world, marginal):
+    learner, batch = make_asae(world, n_samples=4, marginal=marginal, lr=0.05, epochs=2), world.some_batch()
+    before = iteration(learner, batch).log_pi[:, :-1]
+    metrics = {key: float(value) for key, value in learner.train(batch, t_env=0).items()}
+    after = iteration(learner, batch).log_pi[:, :-1]
+    kl = (after.exp() * (after - before)).sum(-1)[batch.mask].mean(0)  # KL[pi_{i+1}, pi_i] of every agent
+    assert [metrics["kl_agent_0"], metrics["kl_agent_1"]] == pytest.approx(kl.tolist(), rel=1e-3)
+    assert metrics["kl_mean"] == pytest.approx(kl.mean().item(), rel=1e-3)
+    assert metrics["kl_partners"] == pytest.approx(kl.sum().item() / 2, rel=1e-3)  # one partner each
+    assert min(kl) > 0
+    assert 0 < metrics["entropy"] < 1.1
+    assert 0 <= metrics["clip_fraction"] <= 1
+    assert metrics["advantage_abs"] > 0
+    assert (metrics["marginal_standard_error"] > 0) == (marginal == "mc")
+    assert {"critic_loss", "critic_grad_norm", "td_error_abs", "q_taken_mean", "target_mean", "pg_loss",
+            "agent_grad_norm", "advantage_mean", "pi_max"} <= metrics.keys()  # fmt: skip
+
+
+def test_the_sum_over_partners_is_over_the_others(world):
+    """Eq. 14 with three agents: an agent has two partners."""
+    learner = make_asae(world)
+    batch = world.some_batch(masked=False)
+    it = iteration(learner, batch)
+    three = Iteration(batch=batch, log_pi=it.log_pi[:, :, [0, 1, 1]], own=it.own, shared=it.shared)
+    shifted = it.log_pi[:, :, [1, 0, 0]].log_softmax(-1)
+    learner.controller.log_policy = lambda batch, *, t_env: shifted
+    metrics = learner.after(three, t_env=0)
+    per_agent = [float(metrics[f"kl_agent_{a}"]) for a in range(3)]
+    sums = [sum(per_agent) - own for own in per_agent]
+    assert float(metrics["kl_partners"]) == pytest.approx(sum(sums) / 3)
+
+
+def test_standardised_advantages_have_mean_square_one_under_the_policy(world):
+    learner, batch = make_asae(world, standardise_advantages=True, n_samples=3), world.some_batch()
+    it = iteration(learner, batch)
+    advantages, _ = learner._scaled_credit(it, None)
+    square = (it.log_pi[:, :-1].exp() * advantages**2).sum(-1)[batch.mask].mean()
+    assert float(square) == pytest.approx(1.0, rel=1e-4)
+
+
+def test_too_many_joint_actions_are_refused(world):
+    with pytest.raises(UserError, match="exact_limit"):
+        make_asae(world, marginal="exact", exact_limit=2)
+    make_asae(world, marginal="exact", exact_limit=3)
+
+
+def test_asae_needs_its_controller(world):
+    controller = BasicController(world.spec, ControllerSettings(), generators=world.generators())
+    with pytest.raises(UserError, match="asae_mac"):
+        ASAELearner(world.spec, ASAESettings(learner="asae_learner"), controller)
+
+
+def test_individual_rewards_are_refused(world):
+    controller = BasicController(world.spec, ControllerSettings(), generators=world.generators())
+    with pytest.raises(UserError, match="one team reward"):
+        COMALearner(world.spec, PolicyGradientSettings(learner="coma_learner"), controller, reward_dim=2)
+
+
+@pytest.mark.parametrize("last_action", [True, False])
+@pytest.mark.parametrize("individual_obs", [True, False])
+def test_what_the_critic_sees(world, last_action, individual_obs):
+    learner = make_coma(world, critic_last_action=last_action, obs_individual_obs=individual_obs)
+    batch = world.some_batch()
+    it = iteration(learner, batch)
+    own = [torch.eye(world.A).expand(4, 4, -1, -1)]
+    if individual_obs:
+        own = [batch.obs, *own]
+    assert torch.equal(it.own, torch.cat(own, -1))
+    assert torch.equal(it.shared[..., : world.S], batch.state)
+    if last_action:
+        last = it.shared[..., world.S :].view(4, 4, world.A, world.U)
+        assert (last[:, 0] == 0).all()
+        assert torch.equal(last[:, 1:], torch.nn.functional.one_hot(batch.actions, world.U).float())
+    else:
+        assert it.shared.shape[-1] == world.S
