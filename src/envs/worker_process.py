@@ -181,10 +181,10 @@ def _start(assignment: Assignment) -> tuple[_Host | None, Started]:
 def serve(connection: socket.socket, descriptor: int) -> None:
     """Start the environments, say how it went, then answer signals until told to quit or left alone."""
     host, started = _start(receive_message(connection))
-    send_message(connection, started)
-    if host is None:
-        return
     try:
+        send_message(connection, started)
+        if host is None:
+            return
         spec, n_envs = receive_message(connection)
         host.attach(SharedBlock(descriptor, spec, n_envs))
         while True:
@@ -203,7 +203,8 @@ def serve(connection: socket.socket, descriptor: int) -> None:
     except (EOFError, ConnectionError):
         return
     finally:
-        host.close()
+        if host is not None:
+            host.close()
 
 
 def main(connection_descriptor: int, memory_descriptor: int) -> None:

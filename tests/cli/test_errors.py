@@ -1,0 +1,260 @@
+"""A user's mistakes: one clear message, exit status 2, no traceback, nothing left behind or lost."""
+
+import errno
+import json
+import os
+
+import pytest
+import torch
+
+from components import checkpoint
+from core.errors import UserError
+from experiment import Experiment
+
+SPREAD = ["--config=qmix", "--env-config=spread", "with"]
+GYMMA = ["--config=qmix", "--env-config=gymma", "with"]
+ZOO = ["--config=qmix", "--env-config=pettingzoo", "with"]
+
+MISTAKES = {
+    "nothing given": ([], ["--config", "missing", "--list", "--help"]),
+    "no algorithm": (["--env-config=spread"], ["--config=ALGORITHM", "missing"]),
+    "no environment": (["--config=qmix"], ["--env-config=ENVIRONMENT", "missing"]),
+    "unknown algorithm": (["--config=qmxi", "--env-config=spread"], ["qmxi", "Did you mean 'qmix'", "asae", "vdn"]),
+    "unknown environment": (["--config=qmix", "--env-config=spred"], ["spred", "Did you mean 'spread'", "gymma"]),
+    "no word with =": (["asae", "spread"], ["asae", "key=value"]),
+    "unknown key": ([*SPREAD, "epsilon_strt=1"], ["epsilon_strt", "command line", "Did you mean 'epsilon_start'"]),
+    "key of another part": ([*SPREAD, "eps_clip=0.2"], ["eps_clip", "asae_learner", "does not use"]),
+    "no number": ([*SPREAD, "lr=abc"], ["lr=abc", "command line", "valid number", "Learning rate"]),
+    "no value": ([*SPREAD, "lr="], ["lr=null", "valid number"]),
+    "no truth": ([*SPREAD, "use_rnn=maybe"], ["use_rnn=maybe", "valid boolean"]),
+    "half a step": ([*SPREAD, "t_max=1.5"], ["t_max=1.5", "valid integer"]),
+    "out of range": ([*SPREAD, "lr=-1"], ["lr=-1", "greater than 0"]),
+    "not a number": ([*SPREAD, "lr=nan"], ["lr=nan", "finite"]),
+    "no such choice": ([*SPREAD, "optimizer=adm"], ["optimizer=adm", "'adam' or 'rmsprop'"]),
+    "large seed": ([*SPREAD, "seed=99999999999"], ["seed=99999999999", "4294967296"]),
+    "sharing": ([*SPREAD, "parameter_sharing=half"], ["parameter_sharing=half", "full", "none", "[0, 0, 1]"]),
+    "groups": ([*SPREAD, "parameter_sharing=[0,1]"], ["parameter_sharing=[0, 1]", "2 entries", "3 agents"]),
+    "two mistakes": ([*SPREAD, "lr=-1", "gamma=2"], ["lr=-1", "gamma=2", "less than or equal to 1"]),
+    "environment's key": ([*SPREAD, "env_args.n_agent=3"], ["env_args.n_agent", "Did you mean 'n_agents'"]),
+    "environment's type": ([*SPREAD, "env_args.n_agents=two"], ["env_args.n_agents=two", "valid integer"]),
+    "one agent": ([*SPREAD, "env_args.n_agents=1"], ["env_args.n_agents=1", "at least 2"]),
+    "flat env_args": ([*SPREAD, "env_args=3"], ["env_args", "key: value"]),
+    "other nesting": ([*SPREAD, "foo.bar=3"], ["foo.bar=3", "only env_args"]),
+    "unknown controller": ([*SPREAD, "mac=basic"], ["basic", "Did you mean 'basic_mac'"]),
+    "unknown learner": ([*SPREAD, "learner=qlearner"], ["qlearner", "Did you mean 'q_learner'"]),
+    "unknown runner": ([*SPREAD, "runner=paralel"], ["paralel", "Did you mean 'parallel'"]),
+    "mixed parts": ([*SPREAD, "learner=asae_learner"], ["'mixer'", "q_learner", "does not use"]),
+    "small buffer": ([*SPREAD, "buffer_size=4"], ["buffer_size=4", "batch_size=32"]),
+    "individual rewards": ([*SPREAD, "common_reward=false"], ["mixer=qmix", "common_reward", "iql"]),
+    "no cuda": ([*SPREAD, "device=cuda"], ["device=cuda", "not usable here", "give cpu"]),
+    "no device": ([*SPREAD, "device=gpu"], ["device=gpu", "not usable here", "give cpu"]),
+    "unknown game": (
+        ["--config=qmix", "--env-config=matrix_game", "with", "env_args.game=climb"],
+        ["env_args.game=climb", "Did you mean 'climbing'"],
+    ),
+    "no package": ([*ZOO, "env_args.key=nosuch.thing"], ["nosuch", "not installed"]),
+    "no module": ([*ZOO, "env_args.key=mpe2.simple_spred_v3"], ["simple_spred_v3", "Did you mean 'simple_spread_v3'"]),
+    "no agents' argument": ([*ZOO, "env_args.n_agents=3"], ["env_args.n_agents", "mpe2.simple_spread_v3"]),
+    "one agent in pettingzoo": ([*ZOO, "env_args.key=mpe2.simple_v3"], ["mpe2.simple_v3", "1 agent"]),
+    "no id": ([*GYMMA, "env_args.key=lbforaging:Foragin-8x8-2p-3f-v3"], ["Did you mean 'Foraging-8x8-2p-3f-v3'"]),
+    "one agent in gymma": ([*GYMMA, "env_args.key=CartPole-v1"], ["CartPole-v1", "one agent"]),
+    "no StarCraft": (["--config=qmix", "--env-config=sc2"], ["sc2", "install_sc2.sh", "later version"]),
+    "cannot draw": (
+        ["--config=qmix", "--env-config=matrix_game", "with", "save_replay=true"],
+        ["matrix_game", "cannot draw", "save_replay"],
+    ),
+    "empty resume": (["with", "resume="], ["resume= is empty", "results/"]),
+    "resume of nothing": (["with", "resume=nonsense"], ["nonsense", "results/models"]),
+    "evaluate what": ([*SPREAD, "evaluate=true"], ["evaluate", "checkpoint_path="]),
+    "no checkpoint": ([*SPREAD, "evaluate=true", "checkpoint_path=nowhere"], ["nowhere", "results/models"]),
+    "load_step alone": ([*SPREAD, "load_step=100"], ["load_step=100", "checkpoint_path"]),
+    "results below a file": ([*SPREAD, "local_results_path=file/x"], ["file/x", "local_results_path"]),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_one_message_and_nothing_left(cli, tmp_path, mistake):
+    (tmp_path / "file").write_text("")
+    words, expected = MISTAKES[mistake]
+    outcome = cli(*words)
+    assert outcome.status == 2
+    assert outcome.out == ""
+    assert outcome.err.startswith("error: ")  # and of worker processes there is nothing either
+    assert "Traceback" not in outcome.err
+    assert len(outcome.err.strip().splitlines()) == (2 if mistake == "two mistakes" else 1)
+    assert [word for word in expected if word not in outcome.err] == []
+    assert cli.runs() == []
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("words", [["--confg=qmix"], ["--config"], ["--what"]])
+def test_unknown_options_end_with_status_2(cli, words):
+    outcome = cli(*words)
+    assert outcome.status == 2
+    assert words[0] in outcome.err
+
+
+@pytest.mark.parametrize("package", ["PIL", "tensorboard", "imageio"])
+def test_a_missing_optional_package_is_told_before_training(cli, monkeypatch, package):
+    import importlib.util
+
+    real = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == package else real(name, *rest))
+    words = {"PIL": "save_replay=true", "tensorboard": "use_tensorboard=true", "imageio": "replay_format=mp4"}[package]
+    outcome = cli(*SPREAD, words, "render=true" if package == "imageio" else "quiet=true")
+    assert outcome.status == 2
+    assert {"PIL": "pillow"}.get(package, package) in outcome.err
+    assert "pip install" in outcome.err
+    assert not cli.results.exists()
+
+
+def test_a_settings_file_that_is_not_yaml(cli, tmp_path, monkeypatch):
+    from core import settings
+
+    for content, words in (("a: [1", "Cannot read"), ("- 1", "key: value"), ("lr: 1\nlr: 2", "given twice")):
+        (tmp_path / "algs").mkdir(exist_ok=True)
+        (tmp_path / "algs" / "mine.yaml").write_text(content)
+        monkeypatch.setattr(settings, "CONFIG_DIR", tmp_path)
+        with pytest.raises(UserError, match=words):
+            settings.read_yaml(settings.config_path("algs", "mine"))
+
+
+# -- checkpoints that do not fit -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def trained(cli, tools):
+    return tools.models(cli.train("qmix", "spread", "t_max=200", "seed=1", "mixing_embed_dim=4", "hypernet_embed=8"))
+
+
+SAME = ["hidden_dim=8", "mixing_embed_dim=4", "hypernet_embed=8"]
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--config=asae", "--env-config=spread", "with", "hidden_dim=8"], ["qmix", "asae", "q_learner"]),
+        (["--config=vdn", "--env-config=spread", "with", "hidden_dim=8"], ["qmix", "vdn", "mixer='qmix'"]),
+        ([*SPREAD, *SAME, "env_args.n_agents=4"], ["env_args.n_agents=3 there and 4 here"]),
+        ([*SPREAD, *SAME[1:]], ["hidden_dim=8 there and 64 here"]),
+        (["--config=qmix", "--env-config=matrix_game", "with", *SAME], ["env='spread' there and 'matrix_game' here"]),
+    ],
+)
+@pytest.mark.parametrize("evaluate", ["true", "false"])
+def test_a_checkpoint_of_something_else(cli, trained, words, expected, evaluate):
+    runs = cli.runs()
+    outcome = cli(*words, f"checkpoint_path={trained}", f"evaluate={evaluate}")
+    assert outcome.status == 2
+    assert len(outcome.err.splitlines()) == 1
+    assert [word for word in expected if word not in outcome.err] == []
+    assert cli.runs() == runs
+
+
+@pytest.mark.parametrize("content", [b"", b"nonsense", b"PK\x03\x04", "half", "pickle", "list"])
+@pytest.mark.parametrize("name", ["settings.pt", "agent.th", "state.pt", "replay.pt"])
+def test_a_damaged_checkpoint(cli, trained, name, content):
+    path = trained / "200" / name
+    if content == "half":
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    elif content == "pickle":
+        torch.save({"code": os.system}, path)  # reading it must not run code
+    elif content == "list":
+        torch.save([1, 2], path)
+    else:
+        path.write_bytes(content)
+    runs = cli.runs()
+    outcome = cli("with", f"resume={trained}", "t_max=400")
+    assert outcome.status == 2
+    assert len(outcome.err.splitlines()) == 1
+    assert str(trained / "200") in outcome.err
+    assert cli.runs() == runs
+
+
+def test_a_part_of_a_checkpoint_is_missing(cli, trained):
+    (trained / "200" / "mixer.th").unlink()
+    outcome = cli("with", f"resume={trained}")
+    assert outcome.status == 2
+    assert "mixer.th" in outcome.err
+    assert "agent.th" in outcome.err  # what there is
+
+
+# -- a full disk -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["OSError", "RuntimeError"])
+def test_a_full_disk_costs_a_checkpoint_and_one_warning(cli, tools, monkeypatch, how):
+    """PyTorch tells a full disk as an OSError or, from its own writer, as a RuntimeError."""
+    real, calls = checkpoint.torch.save, []
+
+    def save(content, file):
+        calls.append(file.name)
+        if "/.400." in file.name or "/.600." in file.name:
+            file.write(b"half a file")
+            if how == "OSError":
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            raise RuntimeError("[enforce fail at inline_container.cc:664] . unexpected pos 64 vs 0")
+        return real(content, file)
+
+    monkeypatch.setattr(checkpoint.torch, "save", save)
+    words = ["t_max=1000", "save_model_interval=200", "seed=1", "batch_size=8"]
+    outcome = cli("--config=qmix", "--env-config=spread", "with", *tools.TINY, *words)
+    assert outcome.status == 0
+    (warning,) = outcome.err.splitlines()  # of two that failed in a row
+    assert "400" in warning
+    assert "Training goes on" in warning
+    assert "Traceback" not in outcome.out
+    (folder,) = cli.runs()
+    assert tools.read(folder, "run")["status"] == "COMPLETED"
+    assert tools.steps(folder) == [200, 800, 1000]
+    assert [path.name for path in tools.models(folder).iterdir() if path.name.startswith(".")] == []
+
+
+def test_the_former_checkpoint_stays_usable(cli, tools, monkeypatch):
+    real = checkpoint.torch.save
+
+    def save(content, file):
+        if "/.400." in file.name:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(content, file)
+
+    monkeypatch.setattr(checkpoint.torch, "save", save)
+    words = ["t_max=400", "save_model_interval=200", "seed=1", "batch_size=8"]
+    outcome = cli("--config=qmix", "--env-config=spread", "with", *tools.TINY, *words)
+    assert (outcome.status, len(outcome.err.splitlines())) == (0, 2)  # it failed, and so this run ends without one
+    (folder,) = cli.runs()
+    assert tools.steps(folder) == [200]
+    monkeypatch.undo()
+    monkeypatch.chdir(cli.folder)
+    assert tools.steps(cli.resume(folder, "t_max=600")) == [400, 600]
+
+
+# -- errors while the run goes on ------------------------------------------------------------------------------------
+
+
+def test_a_users_error_within_the_run_closes_it_as_failed(cli, tools, monkeypatch):
+    real = Experiment.iterate
+
+    def iterate(self, sink):
+        if self.t_env >= 400:
+            raise UserError("The game has gone away: start it again.")
+        real(self, sink)
+
+    monkeypatch.setattr(Experiment, "iterate", iterate)
+    outcome = cli("--config=coma", "--env-config=spread", "with", *tools.TINY)
+    assert outcome.status == 2
+    assert outcome.err == "error: The game has gone away: start it again.\n"
+    assert "Traceback" not in outcome.out
+    assert "FAILED after 500 steps" in outcome.out
+    (folder,) = cli.runs()
+    assert tools.read(folder, "run")["status"] == "FAILED"
+    assert tools.read(folder, "metrics")["return_mean"]["steps"][-1] == 500  # what was pending is written
+
+
+def test_a_bug_keeps_its_traceback(cli, tools, monkeypatch):
+    monkeypatch.setattr(Experiment, "iterate", lambda self, sink: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        cli("--config=coma", "--env-config=spread", "with", *tools.TINY)
+    (folder,) = cli.runs()
+    entry = json.loads((folder / "run.json").read_text())
+    assert entry["status"] == "FAILED"
+    assert "ZeroDivisionError" in "".join(entry["fail_trace"])

@@ -1,0 +1,230 @@
+"""Stop + resume equals the uninterrupted run bit for bit on CPU; and a film of it."""
+
+import contextlib
+import json
+import shutil
+import signal
+import subprocess
+
+import numpy as np
+import pytest
+import torch
+
+from components import checkpoint
+from experiment import Experiment
+
+ON, OFF = "asae", "qmix"
+ALGORITHM = {
+    ON: ["critic_hidden_dim=8", "obs_last_action=true", "test_sampled=true"],
+    OFF: ["batch_size=8", "buffer_size=40", "use_rnn=true", "mixing_embed_dim=4", "hypernet_embed=8",
+          "target_update_interval_or_tau=7", "epsilon_anneal_time=2000"],
+}  # fmt: skip
+# nothing divides anything: the checkpoint falls between two writes of every log
+RUN = ["seed=7", "save_model_interval=1100", "learner_log_interval=450", "runner_log_interval=350", "test_interval=650"]
+
+
+def differences(a, b, where=""):
+    """Places where two nested structures are not equal bit for bit."""
+    if isinstance(a, dict):
+        if not isinstance(b, dict) or a.keys() != b.keys():
+            return [where]
+        return [place for key in a for place in differences(a[key], b[key], f"{where}/{key}")]
+    if isinstance(a, list | tuple):
+        if len(a) != len(b):
+            return [where]
+        return [place for i, pair in enumerate(zip(a, b, strict=True)) for place in differences(*pair, f"{where}/{i}")]
+    if isinstance(a, torch.Tensor):
+        return (
+            [] if a.dtype == b.dtype and a.shape == b.shape and a.numpy().tobytes() == b.numpy().tobytes() else [where]
+        )
+    if isinstance(a, np.ndarray):
+        return [] if a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes() else [where]
+    return [] if a == b else [where]
+
+
+def content(folder):
+    """Everything in a checkpoint but what names the run."""
+    found = {path.name: checkpoint.read(folder, path.name) for path in sorted(folder.iterdir())}
+    found.pop("settings.pt")
+    found["state.pt"].pop("run")
+    return found
+
+
+def points(tools, folder, after):
+    """name -> [(step, value)] of a run's metrics after a step."""
+    metrics = tools.read(folder, "metrics")
+    every = {
+        name: [(s, v) for s, v in zip(column["steps"], column["values"], strict=True) if s > after]
+        for name, column in metrics.items()
+    }
+    return {name: column for name, column in every.items() if column}
+
+
+@pytest.mark.parametrize("algorithm", [ON, OFF])
+def test_resume_from_a_checkpoint_in_between_repeats_the_run(cli, tools, algorithm):
+    whole = cli.train(algorithm, "spread", *RUN, *ALGORITHM[algorithm], "t_max=3300")
+    first, *_, last = tools.steps(whole)
+    assert first < last - 1000
+    # the run as it was when its first checkpoint was written: older ones lose their replay when the next is there
+    half = cli.train(algorithm, "spread", *RUN, *ALGORITHM[algorithm], f"t_max={first}", "local_results_path=half")
+    from_half = cli.resume(half, "t_max=3300", "local_results_path=results")
+    assert tools.steps(from_half) == [step for step in tools.steps(whole) if step > first]
+    state = content(tools.models(whole) / str(last))
+    assert differences(state, content(tools.models(from_half) / str(last))) == []
+    assert {"agent.th", "state.pt"} <= state.keys()
+    assert set(state["state.pt"]["teams"]["agents"]["learner"]) == {"optimizers", "targets", "reward_norm"}
+    assert set(state["state.pt"]["teams"]["agents"]["controller"]) == {"explore", "test_policy", "learner"}
+    assert ("replay.pt" in state) == (algorithm == OFF)
+    wanted = points(tools, whole, first)
+    assert wanted == points(tools, from_half, first)
+    assert {"return_mean", "test_return_mean", "agent_grad_norm" if algorithm == ON else "loss"} <= wanted.keys()
+    assert tools.read(from_half, "info")["resumed_from_run"] == str(half)
+    assert tools.read(from_half, "info")["resumed_at"] == first
+    if algorithm == ON:  # nothing but the newest checkpoint's replay is ever missing
+        again = cli.resume(tools.models(whole) / str(first))
+        assert differences(state, content(tools.models(again) / str(last))) == []
+        assert points(tools, again, first) == wanted
+
+
+def child_until(process, path, step):
+    """Follow metrics.jsonl until a point has come at or after ``step``."""
+    while True:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(0.02)
+            pytest.fail(process.stdout.read())
+        found = list(path.glob("sacred/*/*/*/metrics.jsonl"))
+        lines = found[0].read_text().split("\n")[:-1] if found else []
+        if lines and json.loads(lines[-1])["step"] >= step:
+            return found[0].parent
+
+
+@pytest.mark.parametrize("algorithm", [ON, OFF])
+def test_sigterm_then_resume_equals_the_uninterrupted_run(cli, tools, algorithm):
+    words = [*tools.TINY, *RUN[:1], *ALGORITHM[algorithm], "t_max=100000000", "save_model_interval=1000000"]
+    process = cli.start(f"--config={algorithm}", "--env-config=spread", "with", *words)
+    try:
+        folder = child_until(process, cli.results, 600)
+        process.send_signal(signal.SIGTERM)
+        out, _ = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 128 + signal.SIGTERM, out
+    assert "Traceback" not in out
+    assert "INTERRUPTED after" in out
+    assert tools.read(folder, "run")["status"] == "INTERRUPTED"
+    (stopped,) = tools.steps(folder)
+    t_max = f"t_max={stopped + 600}"
+    resumed = cli.resume(folder.relative_to(cli.folder), t_max)
+    assert tools.read(resumed, "config")["seed"] == 7
+    whole = cli.train(algorithm, "spread", *RUN[:1], *ALGORITHM[algorithm], t_max, "local_results_path=whole")
+    ends = [tools.models(run) / str(tools.steps(run)[-1]) for run in (whole, resumed)]
+    assert ends[0].name == ends[1].name
+    assert differences(*map(content, ends)) == []
+    assert points(tools, resumed, stopped) == points(tools, whole, stopped)
+
+
+def test_a_test_that_is_interrupted_is_played_again(cli, tools, monkeypatch):
+    """It leaves no trace: the resumed run's tests are those of the uninterrupted run."""
+    from observers.interrupts import Interrupted
+
+    words = [*RUN, *ALGORITHM[ON], "t_max=2000"]
+    whole = cli.train(ON, "spread", *words)
+    real = Experiment.test
+
+    def test(self, sink):
+        if self.t_env >= 600:  # in the sampled test, which draws actions: the greedy one is over
+            collect, calls = self.test_runner.collect, []
+
+            def interrupted(*arguments, **named):
+                calls.append(1)
+                result = collect(*arguments, **named)
+                if len(calls) == 2:
+                    raise Interrupted(signal.SIGTERM)
+                return result
+
+            monkeypatch.setattr(self.test_runner, "collect", interrupted)
+        real(self, sink)
+
+    monkeypatch.setattr(Experiment, "test", test)
+    outcome = cli(f"--config={ON}", "--env-config=spread", "with", *tools.TINY, *words, "local_results_path=cut")
+    assert outcome.status == 128 + signal.SIGTERM
+    monkeypatch.setattr(Experiment, "test", real)
+    (cut,) = (run for run in cli.runs() if run.is_relative_to(cli.folder / "cut"))
+    (stopped,) = tools.steps(cut)
+    resumed = cli.resume(cut, "local_results_path=results")
+    assert points(tools, resumed, stopped) == points(tools, whole, stopped)
+    now, then = (points(tools, run, stopped - 1) for run in (resumed, whole))
+    tests = [name for name in then if name.startswith("test_")]
+    assert {"test_return_mean", "test_sampled_return_mean"} <= set(tests)
+    assert {name: now[name] for name in tests} == {name: then[name] for name in tests}
+
+
+# -- what may be given and changed -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def run(cli):
+    return cli.train(OFF, "spread", "seed=1", *ALGORITHM[OFF], "t_max=600", "save_model_interval=200")
+
+
+def test_a_run_its_models_or_a_checkpoint_can_be_resumed(cli, tools, run):
+    for path in (run, tools.models(run), tools.models(run) / "600"):
+        resumed = cli.resume(path, "t_max=800")
+        assert tools.steps(resumed) == [800]
+        assert tools.read(resumed, "info")["resumed_from_run"] == str(run)
+    named = cli(f"--config={OFF}", "--env-config=spread", "with", f"resume={run}", "t_max=800", "quiet=true")
+    assert named.status == 0
+
+
+def test_results_that_were_moved_can_be_resumed(cli, tools, run):
+    shutil.move(cli.results, cli.folder / "elsewhere")
+    moved = cli.folder / "elsewhere" / run.relative_to(cli.results)
+    assert tools.steps(cli.resume(moved, "t_max=800")) == [800]
+
+
+def test_a_completed_run_says_that_there_is_nothing_left(cli, tools, run):
+    outcome = cli("with", f"resume={run}")
+    assert outcome.status == 0
+    assert "t_max=600 is reached already" in outcome.out
+    assert "COMPLETED after 600 steps" in outcome.out
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["lr=0.01"], ["lr=0.0005", "lr=0.01", "command line", "checkpoint_path="]),
+        (["seed=2"], ["seed=1", "seed=2"]),
+        (["test_interval=100"], ["test_interval=400", "test_interval=100"]),
+        (["batch_size_run=4"], ["batch_size_run=8", "batch_size_run=4"]),
+        (["env_args.n_agents=4"], ["env_args.n_agents=3", "env_args.n_agents=4"]),
+        (["load_step=200"], ["load_step=200", "resume=results/models/<run>/<step>"]),
+        (["checkpoint_path=x"], ["either resume=", "or checkpoint_path="]),
+        (["--config=vdn"], ["checkpoint of qmix", "--config=vdn"]),
+        (["--env-config=matrix_game"], ["spread", "--env-config=matrix_game"]),
+    ],
+)
+def test_what_would_not_be_the_same_run_is_refused(cli, run, words, expected):
+    options = [word for word in words if word.startswith("--")]
+    runs = cli.runs()
+    outcome = cli(*options, "with", f"resume={run}", *[word for word in words if word not in options])
+    assert outcome.status == 2
+    assert len(outcome.err.splitlines()) == 1
+    assert [word for word in expected if word not in outcome.err] == []
+    assert cli.runs() == runs
+
+
+def test_an_older_checkpoint_without_its_replay_says_what_to_do(cli, tools, run):
+    older = tools.models(run) / "200"
+    assert older.is_dir()
+    assert not (older / "replay.pt").exists()
+    outcome = cli("with", f"resume={older}")
+    assert outcome.status == 2
+    expected = ["replay.pt", f"resume={tools.models(run) / '600'}", f"checkpoint_path={older}"]
+    assert [word for word in expected if word not in outcome.err] == []
+
+
+def test_a_run_without_checkpoints_says_so(cli, tools):
+    folder = cli.train("iql", "matrix_game", "t_max=1", "save_model=false")
+    outcome = cli("with", f"resume={folder}")
+    assert outcome.status == 2
+    assert "save_model" in outcome.err
