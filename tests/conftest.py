@@ -1,4 +1,22 @@
+import shutil
 import sys
 from pathlib import Path
 
+import pytest
+
 sys.path.append(str(Path(__file__).parent))  # toy_vec_envs; appended, so that it hides nothing of src
+
+
+@pytest.fixture
+def toy_env(tmp_path, monkeypatch):
+    """Let --env-config=toy mean toy_vec_envs.ToyVecEnv."""
+    import core.settings
+    import envs
+    import options
+
+    folder = tmp_path / "config"
+    shutil.copytree(core.settings.CONFIG_DIR, folder)
+    (folder / "envs" / "toy.yaml").write_text("env: toy\n")
+    for module in (core.settings, options):
+        monkeypatch.setattr(module, "CONFIG_DIR", folder, raising=False)
+    monkeypatch.setitem(envs.REGISTRY, "toy", "toy_vec_envs:ToyVecEnv")

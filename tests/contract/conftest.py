@@ -1,13 +1,8 @@
 """The whole program on the toy environment: settings are resolved as on the command line."""
 
-import shutil
-
 import pytest
 
-import core.settings
-import envs
 import options
-import toy_vec_envs  # noqa: F401  (importable by its registry line)
 from experiment import Experiment
 
 SMALL = [
@@ -28,16 +23,8 @@ OF_LEARNER = {
 
 
 @pytest.fixture
-def make_options(tmp_path, monkeypatch):
+def make_options(toy_env):
     """Resolve an algorithm on the toy environment: make_options("asae", "lr=0.1", "env_args.limit=3")."""
-    original = core.settings.CONFIG_DIR
-    folder = tmp_path / "config"
-    shutil.copytree(original, folder)
-    (folder / "envs" / "toy.yaml").write_text("env: toy\n")
-    monkeypatch.setattr(core.settings, "CONFIG_DIR", folder)
-    if hasattr(options, "CONFIG_DIR"):
-        monkeypatch.setattr(options, "CONFIG_DIR", folder)
-    monkeypatch.setitem(envs.REGISTRY, "toy", "toy_vec_envs:ToyVecEnv")
 
     def make(algorithm, *words):
         return options.resolve(algorithm, "toy", [*SMALL, *OF_LEARNER.get(algorithm, []), *words])

@@ -1,0 +1,70 @@
+"""Every algorithm solves games without traps; a learner with a wrong sign does not come near."""
+
+import pytest
+
+from contract_helpers import Recorder
+from experiment import Experiment
+from options import resolve
+
+COMMON = ["gamma=0.5", "hidden_dim=32", "save_model=false"]
+OFF_POLICY = [
+    "epsilon_anneal_time=2000",
+    "lr=0.002",
+    "target_update_interval_or_tau=20",
+    "buffer_size=200",
+    "batch_size=16",
+]
+ON_POLICY = [
+    "batch_size_run=8",
+    "lr=0.005",
+    "critic_lr=0.01",
+    "critic_hidden_dim=32",
+    "critic_updates=4",
+    "returns=td_lambda",
+    "td_lambda=0.5",
+    "entropy_coef=0.02",
+    "standardise_advantages=true",
+    "target_update_interval_or_tau=0.1",
+    "use_rnn=false",
+]
+LEARNERS = {
+    "iql": OFF_POLICY,
+    "vdn": OFF_POLICY,
+    "qmix": OFF_POLICY,
+    "coma": ON_POLICY,
+    "coma_pymarl": [*ON_POLICY, "epsilon_anneal_time=2000", "critic_updates=1"],
+    "asae": ON_POLICY,
+    "asae marginal=exact own_action=expected resync=true": ON_POLICY,
+    "asae surrogate=clip target_kl=0.05": ON_POLICY,
+}
+
+
+def final_test(learner, env, words, *, seed, t_max):
+    """Train and return the statistics of the last greedy test."""
+    algorithm, *variant = learner.split()
+    words = [*COMMON, *LEARNERS[learner], *variant, *words, f"seed={seed}", f"t_max={t_max}", f"test_interval={t_max}"]
+    experiment, sink = Experiment(resolve(algorithm, env, words)), Recorder()
+    try:
+        experiment.run(sink, save=lambda: None)
+    finally:
+        experiment.close()
+    return sink.tests[-1][2]
+
+
+@pytest.mark.parametrize("learner", LEARNERS)
+def test_penalty_game_without_penalty(learner):
+    """25 rounds: 250 by one of two pairs of actions, 50 by a third pair, 0 by the six others."""
+    for seed in (1, 2):
+        words = ["env_args.game=penalty", "env_args.k=0", "test_nepisode=1"]
+        t_max = 4000 if LEARNERS[learner] is OFF_POLICY else 8000
+        stats = final_test(learner, "matrix_game", words, seed=seed, t_max=t_max)
+        assert stats.returns["agents"].mean() == 250
+
+
+@pytest.mark.usefixtures("toy_env")
+@pytest.mark.parametrize("learner", LEARNERS)
+def test_every_agent_follows_its_hint(learner):
+    """Episodes of 1 to 5 steps, some truncated, with unavailable actions; chance is a third."""
+    stats = final_test(learner, "toy", ["test_nepisode=30"], seed=1, t_max=3000)
+    share = stats.info["hits"].sum() / (3 * stats.lengths.sum())
+    assert share > 0.95
