@@ -52,4 +52,6 @@ def _write_mp4(frames: Sequence[np.ndarray], path: Path, fps: int) -> None:
 
     with imageio.get_writer(path, fps=fps, macro_block_size=2) as writer:
         for frame in frames:
-            writer.append_data(frame)  # type: ignore[attr-defined]
+            height, width = frame.shape[:2]
+            even = np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")  # the codec wants it
+            writer.append_data(even)  # type: ignore[attr-defined]
