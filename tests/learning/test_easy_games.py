@@ -53,9 +53,12 @@ def final_test(learner, env, words, *, seed, t_max):
 
 @pytest.mark.parametrize("learner", LEARNERS)
 def test_penalty_game_without_penalty(learner):
-    """25 rounds: 250 by one of two pairs of actions, 50 by a third pair, 0 by the six others."""
+    """25 rounds: 250 by one of two pairs of actions, 50 by a third pair, 0 by the six others.
+
+    A network of their own each: two equal agents with a shared one stay long at the saddle between the two optima.
+    """
     for seed in (1, 2):
-        words = ["env_args.game=penalty", "env_args.k=0", "test_nepisode=1"]
+        words = ["env_args.game=penalty", "env_args.k=0", "test_nepisode=1", "parameter_sharing=none"]
         t_max = 4000 if LEARNERS[learner] is OFF_POLICY else 8000
         stats = final_test(learner, "matrix_game", words, seed=seed, t_max=t_max)
         assert stats.returns["agents"].mean() == 250
