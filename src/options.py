@@ -136,27 +136,8 @@ def resolve(config: str | None, env_config: str | None, words: Sequence[str]) ->
     Raises:
         UserError: anything wrong with them.
     """
-    command_line = parse_overrides(words)
-    layers = [("default.yaml", read_yaml(CONFIG_DIR / "default.yaml"))]
-    resume_from = None
-    saved: dict[str, Any] = {}
-    if "resume" in command_line:
-        resume_from, saved = resumed(command_line["resume"])
-        if config is not None and config_name(config) != saved["name"]:
-            raise UserError(f"{resume_from} is a checkpoint of {saved['name']}, not of --config={config}.")
-    elif config is None or env_config is None:
-        missing = "--config=ALGORITHM" if config is None else "--env-config=ENVIRONMENT"
-        raise UserError(f"{missing} is missing. See --list for what there is and --help for an example.")
-    if env_config is not None:
-        layers.append((f"envs/{env_config}.yaml", read_yaml(config_path("envs", env_config))))
-        env = layers[-1][1].get("env")
-        if saved and env != saved["env"]:
-            raise UserError(f"{resume_from} was trained on {saved['env']}, not on --env-config={env_config}.")
-    if config is not None:
-        layers.append((f"algs/{config}.yaml", read_yaml(config_path("algs", config))))
-    if saved:
-        layers.append(("resumed run", {k: v for k, v in saved.items() if k not in NOT_RESUMED}))
-    merged = merge([*layers, ("command line", command_line)])
+    layers, resume_from, saved = _layers(config, env_config, parse_overrides(words))
+    merged = merge(layers)
     values = merged.values
     for key, option in (("learner", "--config"), ("env", "--env-config")):
         if key not in values:
@@ -187,6 +168,32 @@ def resolve(config: str | None, env_config: str | None, words: Sequence[str]) ->
         check_same_run(options.flat(), saved, options.origins)
     _consistent(options)
     return options
+
+
+Layers = list[tuple[str, Mapping[str, Any]]]
+
+
+def _layers(
+    config: str | None, env_config: str | None, command_line: Mapping[str, Any]
+) -> tuple[Layers, Path | None, dict[str, Any]]:
+    """The layers, the checkpoint that is resumed, and the settings of its run (empty where nothing is)."""
+    resume_from, saved = resumed(command_line["resume"]) if "resume" in command_line else (None, {})
+    if saved:
+        if config is not None and config_name(config) != saved["name"]:
+            raise UserError(f"{resume_from} is a checkpoint of {saved['name']}, not of --config={config}.")
+    elif config is None or env_config is None:
+        missing = "--config=ALGORITHM" if config is None else "--env-config=ENVIRONMENT"
+        raise UserError(f"{missing} is missing. See --list for what there is and --help for an example.")
+    layers: Layers = [("default.yaml", read_yaml(CONFIG_DIR / "default.yaml"))]
+    if env_config is not None:
+        layers.append((f"envs/{env_config}.yaml", read_yaml(config_path("envs", env_config))))
+        if saved and layers[-1][1].get("env") != saved["env"]:
+            raise UserError(f"{resume_from} was trained on {saved['env']}, not on --env-config={env_config}.")
+    if config is not None:
+        layers.append((f"algs/{config}.yaml", read_yaml(config_path("algs", config))))
+    if saved:
+        layers.append(("resumed run", {key: value for key, value in saved.items() if key not in NOT_RESUMED}))
+    return [*layers, ("command line", command_line)], resume_from, saved
 
 
 def config_name(config: str) -> str:

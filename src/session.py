@@ -196,6 +196,8 @@ class Session:
                 rows["replay"] = f"{team.replay.capacity} episodes, {team.replay.n_bytes / 2**20:.0f} MiB when full"
         rows["episodes"] = f"up to {experiment.spec.episode_limit} steps, {experiment.runner.env.n_envs} at once"
         rows["seed"] = s.seed
+        if s.label is not None:
+            rows["label"] = s.label
         if self.loaded is not None:
             how = "resumed" if self.before else "evaluated" if s.evaluate else "networks"
             rows[how] = f"{self.loaded}" + (f" at step {experiment.t_env:,}" if self.before else "")

@@ -212,11 +212,11 @@ class _Board:
     def close(self) -> None:
         self._try("close")
 
-    def _try(self, method: str, *args: Any) -> None:
+    def _try(self, method: str, *values: Any) -> None:
         if self._writer is None:
             return
         try:
-            getattr(self._writer, method)(*args)
+            getattr(self._writer, method)(*values)
         except OSError as error:
             self._writer = None
             logging.getLogger(__name__).warning("TensorBoard's files cannot be written (%s): no more of them", error)

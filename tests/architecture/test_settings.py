@@ -1,0 +1,80 @@
+"""Every key of every file is read by something, every setting is used, every registered class can be imported."""
+
+import ast
+import itertools
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+import controllers
+import envs
+import learners
+import runners
+from core.registry import load
+from core.settings import CONFIG_DIR, config_names, read_yaml
+from options import ExperimentSettings, resolve
+
+SOURCE = Path(__file__).parents[2] / "src"
+TREES = {path: ast.parse(path.read_text()) for path in sorted(SOURCE.rglob("*.py"))}
+REGISTRIES = {"environment": envs, "controller": controllers, "learner": learners, "runner": runners}
+LINES = [(kind, name) for kind, package in REGISTRIES.items() for name in package.REGISTRY]
+
+
+@pytest.mark.parametrize(("kind", "name"), LINES)
+def test_every_registered_class_can_be_imported(kind, name):
+    found = load(REGISTRIES[kind].REGISTRY, name, kind)
+    assert isinstance(found, type)
+    model = {"environment": "Args", "controller": "Settings", "learner": "Settings"}.get(kind)
+    if model:
+        settings = getattr(found, model)
+        assert issubclass(settings, BaseModel)
+        assert settings.model_config.get("frozen"), f"{name}'s settings can be changed"
+
+
+@pytest.mark.parametrize(("config", "env"), itertools.product(config_names("algs"), config_names("envs")))
+def test_every_algorithm_resolves_with_every_environment(config, env):
+    """resolve() refuses keys that no chosen part reads, so every key of the three files belongs to one."""
+    options = resolve(config, env, [])
+    assert options.experiment.name == config
+    assert options.experiment.env == env
+    given = read_yaml(CONFIG_DIR / "algs" / f"{config}.yaml") | read_yaml(CONFIG_DIR / "default.yaml")
+    assert set(given) <= set(options.flat())
+
+
+def test_the_defaults_are_complete():
+    """All of the experiment's settings stand in default.yaml, but those that algorithm and environment give."""
+    given = set(read_yaml(CONFIG_DIR / "default.yaml"))
+    assert set(ExperimentSettings.model_fields) - given == {"name", "env"}
+
+
+def models():
+    """Settings class -> the section's fields."""
+    found = {ExperimentSettings}
+    for kind, name in LINES:
+        part = load(REGISTRIES[kind].REGISTRY, name, kind)
+        found |= {getattr(part, attribute) for attribute in ("Settings", "Args") if hasattr(part, attribute)}
+    return sorted(found, key=lambda model: model.__name__)
+
+
+PLACEHOLDER = "StarCraft2Args"  # its keys are SMAC's; the game comes with a later version
+
+
+@pytest.mark.parametrize("model", models(), ids=lambda model: model.__name__)
+def test_every_setting_is_read_somewhere(model):
+    if model.__name__ == PLACEHOLDER:
+        pytest.skip("a placeholder")
+    read = {node.attr for tree in TREES.values() for node in ast.walk(tree) if isinstance(node, ast.Attribute)} | {
+        key.value for tree in TREES.values() for key in ast.walk(tree) if subscript_key(key)
+    }
+    assert sorted(set(model.model_fields) - read) == []
+
+
+def subscript_key(node):
+    """Strings that index something: values["learner"]."""
+    return isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value in {"learner", "mac", "env"}
+
+
+@pytest.mark.parametrize("model", models(), ids=lambda model: model.__name__)
+def test_every_setting_is_described(model):
+    assert [name for name, field in model.model_fields.items() if not field.description] == []
