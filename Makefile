@@ -1,0 +1,56 @@
+# make train   the first thing to try: sets up .venv, trains ASAE for a few minutes, draws its learning curve
+# make test    style, types and all tests, in the same .venv
+# Another interpreter: make train PYTHON=/path/to/python3.11
+# PyTorch without CUDA (a tenth of the download): make train TORCH_INDEX=https://download.pytorch.org/whl/cpu
+
+SHELL := /bin/bash
+VENV ?= .venv
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+TORCH_INDEX ?=
+STAMP := $(VENV)/.installed
+RUN := $(VENV)/bin/python
+STEPS ?= 500000
+CURVE := results/learning_curve.png
+export MPLBACKEND := Agg
+
+.PHONY: help train test test-slow bench clean
+
+help:
+	@echo "make train      set up .venv, train ASAE on spread for a few minutes, draw its learning curve"
+	@echo "make test       style, types and all tests but the slow ones"
+	@echo "make test-slow  learning checks of several minutes"
+	@echo "make bench      throughput of training and of the particle environment"
+	@echo "make clean      remove caches (results and .venv stay)"
+
+$(STAMP): requirements.txt
+	@test -n "$(PYTHON)" || { echo "No python3 found: install Python 3.11, or give make PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info[:2] == (3, 11) else "Python 3.11 is needed, $(PYTHON) is " + sys.version.split()[0] + ": install it, or give make PYTHON=/path/to/python3.11")'
+	@test -x $(RUN) || { echo "Making $(VENV)"; $(PYTHON) -m venv $(VENV) || { echo "Making $(VENV) failed (Debian and Ubuntu: apt install python3.11-venv)"; rm -rf $(VENV); exit 1; }; }
+	@echo "Installing requirements.txt into $(VENV) (a few minutes the first time)"
+	@$(RUN) -m pip install --quiet --disable-pip-version-check $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -r requirements.txt
+	@touch $@
+
+train: $(STAMP)
+	$(RUN) src/main.py --config=asae --env-config=spread with seed=1 t_max=$(STEPS) test_interval=10000
+	@$(RUN) src/plot.py "$$(ls -td results/sacred/asae/spread/[0-9]*/ | head -n 1)" --metric test_return_mean --out $(CURVE) > /dev/null
+	@echo
+	@echo "The learning curve of this run: $(CURDIR)/$(CURVE)"
+	@echo "Another algorithm on the same problem: $(RUN) src/main.py --config=qmix --env-config=spread"
+	@echo "All curves in one picture:             $(RUN) src/plot.py results --out curves.png"
+
+test: $(STAMP)
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
+	$(RUN) -m pytest -q -m "not slow"
+
+test-slow: $(STAMP)
+	$(RUN) -m pytest -q -m slow
+
+bench: $(STAMP)
+	$(RUN) benchmarks/bench_particle.py
+	$(RUN) benchmarks/bench_training.py
+
+clean:
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .numba_cache
+	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

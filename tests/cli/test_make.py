@@ -1,0 +1,78 @@
+"""The Makefile's commands, what CI runs, the stub of the StarCraft II installer. Nothing is installed or trained."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(*command, **more):
+    return subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL, **more
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("target", "wanted"),
+    [
+        (
+            "train",
+            ["-m venv", "-m pip install", "requirements.txt", "--config=asae --env-config=spread", "src/plot.py"],
+        ),
+        ("test", ["requirements.txt", "ruff check .", "ruff format --check .", "mypy", 'pytest -q -m "not slow"']),
+        ("test-slow", ["pytest -q -m slow"]),
+        ("bench", ["bench_particle.py", "bench_training.py"]),
+        ("clean", [".pytest_cache"]),
+        ("help", ["make train", "make test"]),
+    ],
+)
+def test_what_make_would_do(target, wanted, tmp_path):
+    done = run("make", "-n", target, f"VENV={tmp_path / 'venv'}")
+    assert done.returncode == 0, done.stderr
+    places = [done.stdout.find(word) for word in wanted]
+    assert -1 not in places
+    assert places == sorted(places)
+
+
+def test_requirements_are_installed_once(tmp_path):
+    """The stamp is newer than requirements.txt: nothing to install."""
+    (tmp_path / "venv").mkdir()
+    (tmp_path / "venv" / ".installed").touch()
+    done = run("make", "-n", "test", f"VENV={tmp_path / 'venv'}")
+    assert "pip install" not in done.stdout
+
+
+@pytest.mark.parametrize(("python", "message"), [("", "No python3 found"), ("false", "")])
+def test_an_interpreter_that_does_not_do(tmp_path, python, message):
+    done = run("make", "test", f"VENV={tmp_path / 'venv'}", f"PYTHON={python}")
+    assert done.returncode != 0
+    assert message in done.stdout + done.stderr
+    assert not (tmp_path / "venv").exists()
+
+
+def test_ci_runs_make_test_last():
+    path = ROOT / ".ci" / "run"
+    lines = path.read_text().splitlines()
+    assert lines[0] == "#!/usr/bin/env bash"
+    assert "set -euo pipefail" in lines
+    assert "exec < /dev/null" in lines
+    assert lines[-1] == "make --no-print-directory test"
+    assert os.access(path, os.X_OK)
+    assert run("bash", "-n", str(path)).returncode == 0
+
+
+def test_the_installer_of_starcraft_says_what_is_to_come():
+    done = run(str(ROOT / "install_sc2.sh"))
+    assert done.returncode == 2
+    assert done.stdout == ""
+    for word in ("later version", "--env-config=sc2", "SC2PATH", "oxwhirl/smac"):
+        assert word in done.stderr
+
+
+def test_license_is_apache_2():
+    text = (ROOT / "LICENSE").read_text()
+    assert "Apache License\n                           Version 2.0, January 2004" in text
+    assert "END OF TERMS AND CONDITIONS" in text
