@@ -19,6 +19,14 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 ALGORITHMS = ("asae", "coma", "iql", "vdn", "qmix")
+VARIANTS = {  # name -> algorithm and settings
+    "coma_tuned": (
+        "coma",
+        # what asae.yaml shares with COMA, and the learning rate of one epoch instead of two
+        ("critic_updates=8", "critic_lr=0.001", "returns=td_lambda", "td_lambda=0.6", "entropy_coef=0.03")
+        + ("standardise_advantages=true", "target_update_interval_or_tau=0.05", "lr=0.0004"),
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -39,7 +47,10 @@ class Run:
     def command(self) -> list[str]:
         """The command line, as a user would type it."""
         words = [f"seed={self.seed}", f"local_results_path={self.results.relative_to(ROOT)}", *self.words]
-        return ["src/main.py", f"--config={self.algorithm}", f"--env-config={self.environment}", "with", *words]
+        config, variant = VARIANTS.get(self.algorithm, (self.algorithm, ()))
+        if variant:
+            words += [f"name={self.algorithm}", *variant]
+        return ["src/main.py", f"--config={config}", f"--env-config={self.environment}", "with", *words]
 
     def completed(self) -> bool:
         """Whether a run with this very command is on file."""

@@ -12,6 +12,7 @@ OFF_POLICY = [
     "lr=0.002",
     "target_update_interval_or_tau=20",
     "buffer_size=200",
+    "use_rnn=false",
     "batch_size=16",
 ]
 ON_POLICY = [
