@@ -19,14 +19,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 ALGORITHMS = ("asae", "coma", "iql", "vdn", "qmix")
-VARIANTS = {  # name -> algorithm and settings
-    "coma_tuned": (
-        "coma",
-        # what asae.yaml shares with COMA, and the learning rate of one epoch instead of two
-        ("critic_updates=8", "critic_lr=0.001", "returns=td_lambda", "td_lambda=0.6", "entropy_coef=0.03")
-        + ("standardise_advantages=true", "target_update_interval_or_tau=0.05", "lr=0.0004"),
-    ),
-}
+# name -> algorithm and settings: COMA with what asae.yaml shares with it, and the learning rate of one epoch, not two
+COMA_TUNED = """critic_updates=8 critic_lr=0.001 returns=td_lambda td_lambda=0.6 entropy_coef=0.03 lr=0.0004
+    standardise_advantages=true target_update_interval_or_tau=0.05"""
+VARIANTS = {"coma_tuned": ("coma", COMA_TUNED.split())}
 
 
 @dataclass(frozen=True)
