@@ -20,9 +20,9 @@ def run(*command, **more):
     [
         (
             "train",
-            ["-m venv", "-m pip install", "requirements.txt", "--config=asae --env-config=spread", "src/plot.py"],
+            ["-m venv", "-m pip install", "-r requirements.txt", "--config=asae --env-config=spread", "src/plot.py"],
         ),
-        ("test", ["requirements.txt", "ruff check .", "ruff format --check .", "mypy", 'pytest -q -m "not slow"']),
+        ("test", ["-r requirements.txt", "ruff check .", "ruff format --check .", "mypy", 'pytest -q -m "not slow"']),
         ("test-slow", ["pytest -q -m slow"]),
         ("bench", ["bench_particle.py", "bench_training.py"]),
         ("clean", [".pytest_cache"]),
