@@ -94,10 +94,17 @@ def test_round_trip(lengths, seed, joint, reward_dim):
 def test_a_shorter_episode_leaves_nothing_of_the_longer_one_that_it_replaces():
     replay = make(capacity=2)
     replay.add(batch_of([LIMIT, LIMIT], terminated=[True, True]))
-    short = batch_of([2, LIMIT], first=10, terminated=[False, False], seed=3)
-    replay.add(batch_of([1, 1], first=5))
+    short = batch_of([2], first=10, terminated=[False], seed=3)
     replay.add(short)
-    assert_same(replay.sample(2), short)
+    sample = replay.sample(2)
+    row = sample.rewards[:, 0, 0].int().tolist().index(10)
+    assert sample.n_steps == LIMIT
+    assert sample.mask[row].tolist() == [True, True] + [False] * (LIMIT - 2)
+    assert not sample.terminated[row].any()
+    for key, extra in (("obs", 1), ("state", 1), ("available", 1), ("actions", 0), ("rewards", 0)):
+        got = getattr(sample, key)[row]
+        assert torch.equal(got[: 2 + extra], getattr(short, key)[0])
+        assert (got[2 + extra :] == (key == "available")).all(), key
 
 
 def test_the_ring_keeps_the_newest():

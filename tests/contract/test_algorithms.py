@@ -242,6 +242,11 @@ def test_what_acted_is_what_the_learner_believes(make_experiment, algorithm):
     for t in range(batch.n_steps):
         real = batch.mask[:, t]
         torch.testing.assert_close(acted[t][real], values[real, t], rtol=1e-4, atol=1e-5)
+    epsilon = controller.epsilon(30)
+    assert (epsilon > 0) == (algorithm == "coma_pymarl")
+    soft = values.masked_fill(~batch.available, -torch.inf).softmax(-1)
+    mixed = (1 - epsilon) * soft + epsilon * batch.available / batch.available.sum(-1, keepdim=True)
+    torch.testing.assert_close(controller.log_policy(batch, t_env=30).exp(), mixed)
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)

@@ -129,6 +129,18 @@ def test_failed_episodes_are_dropped_counted_and_replaced(n_envs):
         assert stats.returns["agents"][k, 0] == stats.info["hits"][k]
 
 
+def test_a_failure_while_all_slots_are_in_step():
+    """Seed 4 dies after its first step; 14 and 19 play five."""
+    results = []
+    for n_envs in (1, 2):
+        runner = make(n_envs, limit=5, fail_every=3)
+        runner.seed_of = [14, 4, 19].__getitem__
+        results.append(collect(runner, 2))
+    assert [stats.dropped for _, stats in results] == [1, 1]
+    assert [stats.lengths.tolist() for _, stats in results] == [[5, 5], [5, 5]]
+    assert_same(results[0][0], results[1][0])
+
+
 def test_a_batch_keeps_its_content_when_the_environment_goes_on():
     runner = make(4)
     batches, _ = collect(runner, 4)
