@@ -46,7 +46,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status (2 for a user's mistake)."""
-    args = parser().parse_args(argv)
+    args = parser().parse_intermixed_args(argv)
     words = args.words[1:] if args.words[:1] == ["with"] else args.words
     try:
         if args.list:
@@ -68,6 +68,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:  # before the run began
+        return 130
 
 
 if __name__ == "__main__":

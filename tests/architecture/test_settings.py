@@ -60,10 +60,10 @@ def models():
 PLACEHOLDER = "StarCraft2Args"  # its keys are SMAC's; the game comes with a later version
 
 
-@pytest.mark.parametrize("model", models(), ids=lambda model: model.__name__)
+@pytest.mark.parametrize(
+    "model", [model for model in models() if model.__name__ != PLACEHOLDER], ids=lambda model: model.__name__
+)
 def test_every_setting_is_read_somewhere(model):
-    if model.__name__ == PLACEHOLDER:
-        pytest.skip("a placeholder")
     read = {node.attr for tree in TREES.values() for node in ast.walk(tree) if isinstance(node, ast.Attribute)} | {
         key.value for tree in TREES.values() for key in ast.walk(tree) if subscript_key(key)
     }

@@ -111,6 +111,12 @@ def models_of(tools, folder):
     return tools.models(folder) / str(tools.steps(folder)[-1])
 
 
+def test_options_and_settings_in_any_order(cli):
+    words = ["with", "lr=0.5", "--config=asae", "seed=3", "--print-config", "--env-config=spread", "gamma=0.5"]
+    found = table(cli(*words).out)
+    assert [found[key] for key in ("lr", "seed", "gamma")] == [(v, "command line") for v in (0.5, 3, 0.5)]
+
+
 def test_two_runs_have_two_seeds_unless_one_is_given(cli, tools):
     first, second = (cli.train("iql", "matrix_game", "t_max=1", "test_nepisode=0") for _ in range(2))
     assert tools.read(first, "config")["seed"] != tools.read(second, "config")["seed"]
