@@ -32,7 +32,7 @@ def test_every_registered_class_can_be_imported(kind, name):
         assert settings.model_config.get("frozen"), f"{name}'s settings can be changed"
 
 
-@pytest.mark.parametrize(("config", "env"), itertools.product(config_names("algs"), config_names("envs")))
+@pytest.mark.parametrize(("config", "env"), list(itertools.product(config_names("algs"), config_names("envs"))))
 def test_every_algorithm_resolves_with_every_environment(config, env):
     """resolve() refuses keys that no chosen part reads, so every key of the three files belongs to one."""
     options = resolve(config, env, [])
