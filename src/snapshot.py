@@ -52,7 +52,7 @@ def _networks(experiment: Experiment) -> Iterator[tuple[str, nn.Module]]:
 
 
 def load_networks(experiment: Experiment, folder: Path) -> None:
-    """Load every team's networks from a checkpoint.
+    """Load every team's networks from a checkpoint; target networks follow them.
 
     Raises:
         UserError: it is another algorithm's, or does not fit (another map, number of agents or network size).
@@ -75,6 +75,9 @@ def load_networks(experiment: Experiment, folder: Path) -> None:
                 f"{folder / name} does not fit {now['name']} on this {now['env']}: another environment, number of "
                 f"agents or network size.{because}"
             ) from error
+    for team in experiment.teams.values():
+        for target in team.learner.targets().values():
+            target.copy()
 
 
 def _differences(saved: Mapping[str, Any], now: Mapping[str, Any], keys: tuple[str, ...] | None) -> str:

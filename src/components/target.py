@@ -26,12 +26,16 @@ class Target(Generic[ModuleT]):
         self.interval_or_tau = interval_or_tau
         self.updates = 0
 
+    def copy(self) -> None:
+        """Be as the online network is (after its weights were loaded)."""
+        self.net.load_state_dict(self.online.state_dict())
+
     def update(self) -> None:
         """Count one update of the online network and follow it."""
         self.updates += 1
         if self.interval_or_tau > 1:
             if self.updates % int(self.interval_or_tau) == 0:
-                self.net.load_state_dict(self.online.state_dict())
+                self.copy()
             return
         with torch.no_grad():
             target = [p.detach() for p in self.net.parameters()]
