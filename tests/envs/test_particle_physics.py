@@ -101,7 +101,7 @@ def test_contacts_conserve_momentum(points):
     np.testing.assert_allclose(vel.sum(axis=0), 0, atol=1e-12)
 
 
-@given(distance=st.one_of(st.floats(0.1, 0.35), st.floats(1e-300, 1e-3)))
+@given(distance=st.one_of(st.floats(0.1, 0.35), st.floats(1e-150, 1e-3)))  # below, the square is not exact any more
 @settings(deadline=None)
 def test_contact_force_is_the_soft_penetration(distance):
     force, sideways = physics.contact_force(distance, 0.0, 0.3)
