@@ -59,7 +59,7 @@ def test_ci_runs_make_test_last():
     assert lines[0] == "#!/usr/bin/env bash"
     assert "set -euo pipefail" in lines
     assert "exec < /dev/null" in lines
-    assert lines[-1] == "make --no-print-directory test"
+    assert lines[-1].startswith("make --no-print-directory test ")
     assert os.access(path, os.X_OK)
     assert run("bash", "-n", str(path)).returncode == 0
 
