@@ -19,7 +19,7 @@ help:
 	@echo "make train      set up .venv, train ASAE on spread for a few minutes, draw its learning curve"
 	@echo "make test       style, types and all tests but the slow ones"
 	@echo "make test-slow  learning checks of several minutes"
-	@echo "make bench      throughput of training and of the particle environment"
+	@echo "make bench      throughput of training and environment, ASAE's critic, memory"
 	@echo "make clean      remove caches (results and .venv stay)"
 
 $(STAMP): requirements.txt
@@ -50,6 +50,8 @@ test-slow: $(STAMP)
 bench: $(STAMP)
 	$(RUN) benchmarks/bench_particle.py
 	$(RUN) benchmarks/bench_training.py
+	$(RUN) benchmarks/bench_critic.py
+	$(RUN) benchmarks/bench_memory.py
 
 clean:
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .numba_cache

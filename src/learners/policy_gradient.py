@@ -226,11 +226,12 @@ class PolicyGradientLearner(BaseLearner):
             steps = [slice(t, t + 1) for t in reversed(range(n_steps))]
         else:
             steps = [slice(0, n_steps)]
-        metrics: Metrics = {}
+        passes: list[Metrics] = []
         for _ in range(self.pg.critic_updates):
-            for step in steps:
-                metrics = self._critic_step(it, targets, step)
-        return metrics
+            passes = [self._critic_step(it, targets, step) for step in steps]
+        if len(passes) == 1:
+            return passes[0]
+        return {key: torch.stack([torch.as_tensor(one[key]) for one in passes]).mean() for key in passes[0]}
 
     def _critic_step(self, it: Iteration, targets: Tensor, step: slice) -> Metrics:
         actions, mask, target = it.batch.actions[:, step], it.batch.mask[:, step], targets[:, step]

@@ -136,11 +136,19 @@ def test_the_critic_is_fitted_at_the_executed_joint_action(world):
 
 def test_one_critic_step_per_time_step_visits_the_last_first(world, monkeypatch):
     learner, batch = make_coma(world, critic_update_by="timestep", target_update_interval_or_tau=2), world.some_batch()
-    steps, original = [], learner._critic_step
-    monkeypatch.setattr(learner, "_critic_step", lambda it, y, step: steps.append(step) or original(it, y, step))
-    learner.train(batch, t_env=0)
+    steps, losses, original = [], [], learner._critic_step
+
+    def spy(it, targets, step):
+        steps.append(step)
+        metrics = original(it, targets, step)
+        losses.append(metrics["critic_loss"])
+        return metrics
+
+    monkeypatch.setattr(learner, "_critic_step", spy)
+    metrics = learner.train(batch, t_env=0)
     assert steps == [slice(2, 3), slice(1, 2), slice(0, 1)]
     assert learner.target.updates == 3
+    torch.testing.assert_close(metrics["critic_loss"], torch.stack(losses).mean())
 
 
 def test_comas_actor_gradient_equals_a_loop(world):
