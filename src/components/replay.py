@@ -2,19 +2,39 @@
 
 from __future__ import annotations
 
+import math
+import mmap
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from core.data import EpisodeBatch, TeamSpec
+from core.errors import UserError
+
+
+def zero_pages(shape: tuple[int, ...], dtype: npt.DTypeLike) -> np.ndarray:
+    """Zeros that take memory page by page, as they are first written (``np.zeros`` may reuse and clear old memory).
+
+    Raises:
+        UserError: more than the machine can ever hold.
+    """
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    if not hasattr(mmap, "MAP_ANONYMOUS"):
+        return np.zeros(shape, dtype)
+    try:
+        pages = mmap.mmap(-1, max(size, 1), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    except (OSError, OverflowError) as error:
+        raise UserError(f"The replay buffer needs {size / 2**30:,.0f} GiB: lower buffer_size.") from error
+    return np.frombuffer(pages, dtype, count=math.prod(shape)).reshape(shape)
 
 
 class Replay:
     """A ring of the newest episodes of one team.
 
     Actions are small integers (no one-hots), masks are one length and one bit per episode, and a state that is the
-    joint observation is not stored again. The arrays are allocated as zero pages: memory grows as episodes come.
+    joint observation is not stored again. The arrays are zero pages: memory grows as episodes come.
 
     Args:
         spec: sizes of the team.
@@ -35,15 +55,15 @@ class Replay:
         agents, limit = spec.n_agents, episode_limit
         action_type = np.uint8 if spec.n_actions <= 256 else np.int32
         self.arrays: dict[str, np.ndarray] = {
-            "obs": np.zeros((capacity, limit + 1, agents, spec.obs_dim), np.float32),
-            "available": np.zeros((capacity, limit + 1, agents, spec.n_actions), bool),
-            "actions": np.zeros((capacity, limit, agents), action_type),
-            "rewards": np.zeros((capacity, limit, reward_dim), np.float32),
-            "length": np.zeros(capacity, np.int32),
-            "terminated": np.zeros(capacity, bool),
+            "obs": zero_pages((capacity, limit + 1, agents, spec.obs_dim), np.float32),
+            "available": zero_pages((capacity, limit + 1, agents, spec.n_actions), bool),
+            "actions": zero_pages((capacity, limit, agents), action_type),
+            "rewards": zero_pages((capacity, limit, reward_dim), np.float32),
+            "length": zero_pages((capacity,), np.int32),
+            "terminated": zero_pages((capacity,), bool),
         }
         if not spec.state_is_joint_obs:
-            self.arrays["state"] = np.zeros((capacity, limit + 1, spec.state_dim), np.float32)
+            self.arrays["state"] = zero_pages((capacity, limit + 1, spec.state_dim), np.float32)
 
     @property
     def n_bytes(self) -> int:

@@ -8,8 +8,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.replay import Replay
+from components.allocator import keep_freed_memory
+from components.replay import Replay, zero_pages
 from core.data import EpisodeBatch, TeamSpec
+from core.errors import UserError
 
 LIMIT, A, U, OBS, STATE = 6, 2, 5, 3, 4
 
@@ -179,6 +181,9 @@ def resident_bytes():
 
 
 def test_memory_grows_with_the_episodes_and_n_bytes_is_what_it_becomes():
+    keep_freed_memory()  # as in a run; memory that was freed before must not be taken and cleared
+    freed = [np.ones(10**7) for _ in range(3)]
+    del freed
     before = resident_bytes()
     replay = Replay(
         team(n_agents=8, obs_dim=80, state_dim=200, n_actions=14),
@@ -197,3 +202,8 @@ def test_memory_grows_with_the_episodes_and_n_bytes_is_what_it_becomes():
 
 def test_a_joint_state_is_not_stored_twice():
     assert "state" not in make(state_is_joint_obs=True, state_dim=A * OBS).arrays
+
+
+def test_a_buffer_that_can_never_fit_is_one_clear_message():
+    with pytest.raises(UserError, match="lower buffer_size"):
+        zero_pages((10**9, 10**9), np.float32)
