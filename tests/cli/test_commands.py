@@ -64,7 +64,8 @@ def test_print_config_gives_every_key_with_its_value_and_layer(cli):
     assert found["n_samples"] == (10, "algs/asae.yaml")
     assert found["env_args.n_agents"] == (3, "envs/spread.yaml")
     assert found["t_max"][1] == "default.yaml"
-    assert found["gamma"] == (0.99, "built-in")
+    assert found["gamma"] == (0.95, "envs/spread.yaml")
+    assert found["optim_alpha"] == (0.99, "built-in")
     assert not cli.results.exists()
 
 
