@@ -11,6 +11,8 @@ from torch import Tensor
 class RunningNorm:
     """Standardises by the mean and deviation of everything seen so far (Chan et al. 1979's pairwise update).
 
+    ``low`` and ``high`` are the least and the greatest value seen, as they came.
+
     Every reward counts once, when it is gathered; how often it is replayed has no influence. The mean is subtracted
     only where asked: in episodes of varying length that changes what is optimal.
 
@@ -24,6 +26,8 @@ class RunningNorm:
         self.count = 0
         self.mean = torch.zeros(size, dtype=torch.float64, device=device)
         self.sum_squares = torch.zeros(size, dtype=torch.float64, device=device)
+        self.low = torch.full((size,), torch.inf, device=device)
+        self.high = torch.full((size,), -torch.inf, device=device)
 
     def update(self, values: Tensor, mask: Tensor) -> None:
         """See new values [B, T, R] where mask bool [B, T] holds."""
@@ -31,6 +35,8 @@ class RunningNorm:
         n = len(seen)
         if n == 0:
             return
+        self.low = torch.minimum(self.low, seen.amin(0).float())
+        self.high = torch.maximum(self.high, seen.amax(0).float())
         mean = seen.mean(0)
         delta = mean - self.mean
         total = self.count + n
@@ -48,10 +54,11 @@ class RunningNorm:
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that changes."""
-        return {"count": self.count, "mean": self.mean.clone(), "sum_squares": self.sum_squares.clone()}
+        tensors = {key: getattr(self, key).clone() for key in ("mean", "sum_squares", "low", "high")}
+        return {"count": self.count, **tensors}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore :meth:`state_dict`."""
         self.count = state["count"]
-        self.mean.copy_(state["mean"])
-        self.sum_squares.copy_(state["sum_squares"])
+        for key in ("mean", "sum_squares", "low", "high"):
+            getattr(self, key).copy_(state[key])

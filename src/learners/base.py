@@ -58,13 +58,26 @@ class BaseLearner:
 
     def observe(self, batch: EpisodeBatch) -> None:
         """See newly gathered episodes once: the reward statistics."""
-        if self._base.standardise_rewards:
-            self.reward_norm.update(batch.rewards, batch.mask)
+        self.reward_norm.update(batch.rewards, batch.mask)
 
     def rewards(self, batch: EpisodeBatch) -> Tensor:
         """Rewards as the learner uses them: [B, T, R] on its device."""
         rewards = self.reward_norm(batch.rewards) if self._base.standardise_rewards else batch.rewards
         return rewards.to(self.device)
+
+    def value_range(self) -> tuple[Tensor, Tensor]:
+        """The least and the greatest value that rewards like those seen so far allow: two [R], on the device.
+
+        sum_t gamma^t r_t lies between min(r, 0) / (1 - gamma) and max(r, 0) / (1 - gamma); 0 because episodes may end.
+        Without limits while nothing was seen, and for gamma = 1.
+        """
+        norm, gamma = self.reward_norm, self._base.gamma
+        if gamma == 1 or norm.count == 0:
+            limit = torch.full_like(norm.low, torch.inf).to(self.device)
+            return -limit, limit
+        extremes = torch.stack([norm.low, norm.high])
+        low, high = (norm(extremes) if self._base.standardise_rewards else extremes) / (1 - gamma)
+        return low.clamp(max=0).to(self.device), high.clamp(min=0).to(self.device)
 
     def discounts(self, batch: EpisodeBatch) -> Tensor:
         """gamma * (1 - terminated): [B, T, 1]. A truncated episode keeps gamma."""

@@ -26,6 +26,9 @@ class QLearnerSettings(LearnerSettings):
     batch_size: int = Field(32, ge=1, description="Episodes per update.")
     buffer_size: int = Field(5000, ge=1, description="Episodes in the replay buffer.")
     episodes_per_update: int = Field(1, ge=1, description="One update for so many gathered episodes.")
+    bound_targets: bool = Field(
+        True, description="Keep targets among the discounted sums that the rewards seen so far can have."
+    )
     mixing_embed_dim: int = Field(32, ge=1, description="Width of QMIX's mixing layer.")
     hypernet_layers: Literal[1, 2] = Field(2, description="Layers of QMIX's hypernetworks.")
     hypernet_embed: int = Field(64, ge=1, description="Width of the hypernetworks' hidden layer.")
@@ -88,7 +91,10 @@ class QLearner(BaseLearner):
             chooser = q[:, 1:] if self.settings.double_q else target_q
             best = greedy(chooser, batch.available[:, 1:])
             following = target_q.gather(-1, best.unsqueeze(-1)).squeeze(-1)
-            target = rewards + discounts * self.target.net["mixer"](following, batch.state[:, 1:])
+            bootstrap = self.target.net["mixer"](following, batch.state[:, 1:])
+            if self.settings.bound_targets:
+                bootstrap = bootstrap.clamp(*self.value_range())
+            target = rewards + discounts * bootstrap
         mixed = self.mixer(taken, batch.state[:, :-1])
         error = mixed - target
         loss = masked_mean(error**2, batch.mask)

@@ -13,6 +13,15 @@ from components.schedules import LinearSchedule
 from components.target import Target
 
 
+def test_running_norm_knows_the_least_and_the_greatest_real_value():
+    norm = RunningNorm(1, centre=True)
+    norm.update(torch.tensor([[[-1.0], [5.0], [90.0]]]), torch.tensor([[True, True, False]]))
+    norm.update(torch.tensor([[[2.0], [3.0]]]), torch.tensor([[True, True]]))
+    other = RunningNorm(1, centre=True)
+    other.load_state_dict(norm.state_dict())
+    assert [norm.low.item(), norm.high.item()] == [other.low.item(), other.high.item()] == [-1.0, 5.0]
+
+
 class TestRunningNorm:
     def data(self, seed=0, size=2):
         rng = np.random.default_rng(seed)

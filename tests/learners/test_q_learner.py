@@ -20,10 +20,9 @@ def make(world, mixer, *, double_q=True, individual=False, seed=0, **more):
         learner="q_learner",
         mixer=mixer,
         double_q=double_q,
-        gamma=world.GAMMA,
         standardise_rewards=False,
         grad_norm_clip=1e9,
-        **more,
+        **{"gamma": world.GAMMA, **more},
     )
     learner = QLearner(spec, settings, controller, reward_dim=world.A if individual else 1)
     with torch.no_grad():
@@ -144,3 +143,24 @@ def test_reward_statistics(world, standardise):
     got = learner.rewards(batch)
     torch.testing.assert_close(got, ((batch.rewards.double() - centre) / scale).float())
     assert got.shape == batch.rewards.shape
+
+
+@pytest.mark.parametrize(("bounded", "target"), [(True, 2 + 0.9 * 20), (False, 2 + 0.9 * 700)])
+def test_targets_stay_among_the_values_that_rewards_allow(world, bounded, target):
+    """Rewards of 2 and gamma .9 allow values from 0 to 20, so a bootstrap of 700 is an overestimate."""
+    learner, *_ = make(world, "none", double_q=False, bound_targets=bounded)
+    batch = world.batch([[0, 1]], [1], [False], masked=False)
+    batch.rewards.fill_(2.0)
+    learner.observe(batch)
+    with torch.no_grad():
+        learner.target.net["agents"].values[1] = torch.tensor([10.0, 700.0, -3.0])
+    assert learner.train(batch, t_env=0)["target_mean"].item() == pytest.approx(target)
+
+
+def test_the_value_range_without_limits(world):
+    learner, *_ = make(world, "none")
+    assert [x.item() for x in learner.value_range()] == [-torch.inf, torch.inf]  # nothing seen
+    endless, *_ = make(world, "none", gamma=1.0)
+    batch = world.batch([[0, 1]], [1], [False], masked=False)
+    endless.observe(batch)
+    assert [x.item() for x in endless.value_range()] == [-torch.inf, torch.inf]
