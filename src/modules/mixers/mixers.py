@@ -41,7 +41,7 @@ class QMixer(nn.Module):
         if self.hypernet_layers == 2:
             weight_1, weight_2 = self.weight_1(F.relu(weight_1)), self.weight_2(F.relu(weight_2))
         per_agent = weight_1.abs().unflatten(-1, (q.shape[-1], self.embed_dim))
-        hidden = F.elu(torch.einsum("bta,btae->bte", q, per_agent) + bias_1)
+        hidden = F.elu((q.unsqueeze(-1) * per_agent).sum(-2) + bias_1)
         return (hidden * weight_2.abs()).sum(-1, keepdim=True) + self.value(F.relu(value))
 
 
