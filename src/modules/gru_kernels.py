@@ -6,6 +6,8 @@ import numpy as np
 
 from core.compiling import kernel
 
+ONE = np.float32(1)  # a plain 1 would turn single precision into double
+
 
 @kernel
 def gate_factors(hidden: np.ndarray, gates: np.ndarray, recurrent: np.ndarray, out: np.ndarray) -> None:
@@ -23,13 +25,16 @@ def gate_factors(hidden: np.ndarray, gates: np.ndarray, recurrent: np.ndarray, o
     size = width // 3
     for t in range(n_steps):
         for row in range(n_rows):
-            g, o, m, h = gates[t, row], out[t, row], recurrent[t, row], hidden[t, row]
+            g, o = gates[t, row], out[t, row]
+            r, z, n = g[:size], g[size : 2 * size], g[2 * size :]
+            of_r, of_z, of_m = o[:size], o[size : 2 * size], o[2 * size :]
+            m, h = recurrent[t, row, 2 * size :], hidden[t, row]
+            for k in range(size):  # short loops, so that each becomes vector instructions
+                of_z[k] = (h[k] - n[k]) * z[k] * (ONE - z[k])
             for k in range(size):
-                r, z, n = g[k], g[size + k], g[2 * size + k]
-                factor = (1 - z) * (1 - n * n)
-                o[k] = factor * m[2 * size + k] * r * (1 - r)
-                o[size + k] = (h[k] - n) * z * (1 - z)
-                o[2 * size + k] = factor * r
+                of_m[k] = (ONE - z[k]) * (ONE - n[k] * n[k]) * r[k]
+            for k in range(size):
+                of_r[k] = of_m[k] * m[k] * (ONE - r[k])
 
 
 @kernel
@@ -44,7 +49,7 @@ def input_gradients(carried: np.ndarray, gates: np.ndarray, out: np.ndarray) -> 
     n_steps, n_rows, size = carried.shape
     for t in range(n_steps):
         for row in range(n_rows):
-            g, o, c = gates[t, row], out[t, row], carried[t, row]
+            z, n = gates[t, row, size : 2 * size], gates[t, row, 2 * size :]
+            o, c = out[t, row, 2 * size :], carried[t, row]
             for k in range(size):
-                n = g[2 * size + k]
-                o[2 * size + k] = c[k] * (1 - g[size + k]) * (1 - n * n)
+                o[k] = c[k] * (ONE - z[k]) * (ONE - n[k] * n[k])
