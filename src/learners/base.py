@@ -55,10 +55,12 @@ class BaseLearner:
         self._base = settings
         centre = settings.standardise_rewards is True
         self.reward_norm = RunningNorm(reward_dim, centre=centre)
+        self._limits: tuple[Tensor, Tensor] | None = None
 
     def observe(self, batch: EpisodeBatch) -> None:
         """See newly gathered episodes once: the reward statistics."""
         self.reward_norm.update(batch.rewards, batch.mask)
+        self._limits = None
 
     def rewards(self, batch: EpisodeBatch) -> Tensor:
         """Rewards as the learner uses them: [B, T, R] on its device."""
@@ -71,6 +73,11 @@ class BaseLearner:
         sum_t gamma^t r_t lies between min(r, 0) / (1 - gamma) and max(r, 0) / (1 - gamma); 0 because episodes may end.
         Without limits while nothing was seen, and for gamma = 1.
         """
+        if self._limits is None:  # they change only when episodes are seen
+            self._limits = self._value_limits()
+        return self._limits
+
+    def _value_limits(self) -> tuple[Tensor, Tensor]:
         norm, gamma = self.reward_norm, self._base.gamma
         if gamma == 1 or norm.count == 0:
             limit = torch.full_like(norm.low, torch.inf).to(self.device)
@@ -117,3 +124,4 @@ class BaseLearner:
         for name, target in self.targets().items():
             target.load_state_dict(state["targets"][name])
         self.reward_norm.load_state_dict(state["reward_norm"])
+        self._limits = None
