@@ -123,9 +123,7 @@ class BasicController:
         spec, settings = self.spec, self.settings
         parts = [batch.obs]
         if settings.obs_last_action:
-            last = batch.obs.new_zeros(*batch.obs.shape[:3], spec.n_actions)
-            last[:, 1:].scatter_(-1, batch.actions.unsqueeze(-1), 1.0)
-            parts.append(last)
+            parts.append(batch.last_actions())
         if settings.obs_agent_id:
             parts.append(torch.eye(spec.n_agents, device=self.device).expand(*batch.obs.shape[:2], -1, -1))
         return torch.cat(parts, dim=-1) if len(parts) > 1 else batch.obs

@@ -145,6 +145,12 @@ class EpisodeBatch:
         """T."""
         return self.mask.shape[1]
 
+    def last_actions(self) -> Tensor:
+        """One-hot last actions: float32 [B, T+1, A, U]; zeros before the first."""
+        last = torch.zeros(self.available.shape, dtype=torch.float32, device=self.actions.device)
+        last[:, 1:].scatter_(-1, self.actions.unsqueeze(-1), 1.0)
+        return last
+
     def to(self, device: torch.device | str) -> EpisodeBatch:
         """Copy to a device (no copy where it already is)."""
         return replace(self, **{key: value.to(device) for key, value in vars(self).items()})

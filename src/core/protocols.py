@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
-from torch import Tensor
 
 from core.data import EnvSpec, EpisodeBatch, Metrics, PolicyOutput, TeamStep, TimeStep
 
@@ -71,12 +70,4 @@ class Learner(Protocol):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what :meth:`state_dict` gave."""
-        ...
-
-
-class Mixer(Protocol):
-    """Joins the agents' chosen Q-values."""
-
-    def __call__(self, q: Tensor, state: Tensor) -> Tensor:
-        """q [B, T, A], state [B, T, S] -> [B, T, 1] (or [B, T, A] where nothing is mixed)."""
         ...

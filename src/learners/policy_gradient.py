@@ -189,9 +189,7 @@ class PolicyGradientLearner(BaseLearner):
         """What all agents share of the critic's input: [B, T+1, S']."""
         if not self.pg.critic_last_action:
             return batch.state
-        last = batch.state.new_zeros(*batch.obs.shape[:3], self.spec.n_actions)
-        last[:, 1:].scatter_(-1, batch.actions.unsqueeze(-1), 1.0)
-        return torch.cat([batch.state, last.flatten(2)], -1)
+        return torch.cat([batch.state, batch.last_actions().flatten(2)], -1)
 
     def critic_targets(self, it: Iteration) -> Tensor:
         """Targets of Q at the executed joint actions, from the target critic: [B, T, A].
