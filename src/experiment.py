@@ -110,7 +110,8 @@ class Experiment:
     def iterate(self, sink: Sink) -> None:
         """Gather episodes, learn from them."""
         s, started = self.settings, self.t_env
-        batches, stats = self.runner.collect(self.controllers, s.batch_size_run, t_env=started)
+        actors = {name: team.actor(self.episode) for name, team in self.teams.items()}
+        batches, stats = self.runner.collect(actors, s.batch_size_run, t_env=started)
         self.t_env += int(stats.lengths.sum())
         self.episode += s.batch_size_run
         sink.episodes(stats, self.t_env)

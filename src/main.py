@@ -17,6 +17,7 @@ examples:
   python src/main.py --config=qmix --env-config=spread with env_args.n_agents=4 t_max=500000 lr=1e-3
   python src/main.py --config=coma --env-config=pettingzoo with env_args.key=mpe2.simple_spread_v3
   python src/main.py --config=asae --env-config=spread --print-config
+  python src/main.py --config=asae --env-config=predator_prey --team preys=coma   # or random, fleeing, checkpoint:PATH
   python src/main.py with resume=results/sacred/asae/spread/1
 
 Swap the word after --config= to compare algorithms under the same runner, logging and statistics;
@@ -37,6 +38,7 @@ def parser() -> argparse.ArgumentParser:
     )
     cli.add_argument("--config", metavar="ALGORITHM", help="a file of src/config/algs, without .yaml")
     cli.add_argument("--env-config", metavar="ENVIRONMENT", help="a file of src/config/envs, without .yaml")
+    cli.add_argument("--team", action="append", default=[], metavar="NAME=PLAYER", help="who plays a team; repeatable")
     cli.add_argument("--list", action="store_true", help="print the algorithms and environments, then stop")
     cli.add_argument("--print-config", action="store_true", help="print all settings and where they came from, stop")
     cli.add_argument("--env-info", action="store_true", help="print the environment's sizes as JSON, then stop")
@@ -60,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.env_info:
             print(json.dumps(session.env_info(resolve(args.config or "iql", args.env_config, words)), indent=2))
             return 0
-        options = resolve(args.config, args.env_config, words)
+        options = resolve(args.config, args.env_config, words, args.team)
         if args.print_config:
             print(options.table())
             return 0

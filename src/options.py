@@ -12,14 +12,25 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, Field
 
-import controllers
 import envs
-import learners
 import runners
 from components.film import check_film
+from core.data import EnvSpec
 from core.errors import UserError
 from core.registry import load
-from core.settings import CONFIG_DIR, Section, config_path, merge, parse_overrides, read_yaml, split, validate
+from core.settings import (
+    CONFIG_DIR,
+    NESTED,
+    TEAM,
+    Section,
+    config_path,
+    merge,
+    parse_overrides,
+    read_yaml,
+    split,
+    validate,
+)
+from players import Layers, Player, algorithm_models, elsewhere, team_player, team_words, with_full_names
 from resuming import NOT_RESUMED, check_same_run, resumed
 
 
@@ -67,47 +78,67 @@ class ExperimentSettings(Section):
         return named.replace("/", "_")
 
 
+RUN_KEYS = frozenset(ExperimentSettings.model_fields)
+
+
 @dataclass(frozen=True)
 class Options:
     """Everything that is chosen before a run starts.
 
     Attributes:
-        experiment, controller, learner, env_args: the sections of the parts.
+        experiment, env_args: the sections of the run and of its environment.
+        player: who plays every team that has no player of its own (the algorithm of --config).
+        players: team -> its own player, where it has one.
+        teams: names of all teams; empty where no team has a player of its own.
         origins: key -> the layer its value came from.
-        classes: "env", "controller", "learner", "runner" -> class.
+        classes: "env", "runner" -> class.
         resume_from: checkpoint to continue, or None.
     """
 
     experiment: ExperimentSettings
-    controller: Any
-    learner: Any
     env_args: BaseModel
+    player: Player
+    players: Mapping[str, Player]
+    teams: tuple[str, ...]
     origins: Mapping[str, str]
     classes: Mapping[str, Any]
     resume_from: Path | None = None
 
+    def player_of(self, team: str) -> Player:
+        """Who plays a team."""
+        return self.players.get(team, self.player)
+
+    @property
+    def title(self) -> str:
+        """The algorithm, and who plays the other teams: "asae", "asae_preys-coma"; names folders."""
+        own = [f"{team}-{one.label}" for team, one in self.players.items() if one.plays != self.experiment.name]
+        return "_".join(own if own and len(own) == len(self.teams) else [self.experiment.name, *own])
+
     def flat(self) -> dict[str, Any]:
         """All settings that this run reads, as Sacred records them."""
-        sections = (self.experiment, self.controller, self.learner)
-        values = {key: value for section in sections for key, value in section.model_dump(mode="json").items()}
-        return {**dict(sorted(values.items())), "env_args": self.env_args.model_dump(mode="json")}
+        values = self.experiment.model_dump(mode="json") | self.player.flat()
+        teams = {name: {"plays": player.plays, **player.flat()} for name, player in self.players.items()}
+        others = {NESTED: self.env_args.model_dump(mode="json")} | ({TEAM: teams} if teams else {})
+        return {**dict(sorted(values.items())), **others}
 
     def table(self) -> str:
         """Every key with its value, the layer that it came from and what it means (``--print-config``)."""
-        parts = [
-            (f"run: {self.experiment.name} on {self.experiment.env}", self.experiment, ""),
-            (f"controller: {self.controller.mac}", self.controller, ""),
-            (f"learner: {self.learner.learner}", self.learner, ""),
-            (f"environment: {self.experiment.env}", self.env_args, "env_args."),
-        ]
-        sections = [(title, _rows(model, prefix, self.origins)) for title, model, prefix in parts]
-        rows = [row for _, section in sections for row in section]
-        widths = [max(len(row[column]) for row in rows) for column in range(3)]
+        s, origins = self.experiment, dict(self.origins)
+        parts = [(f"run: {s.name} on {s.env}", _rows(s, "", origins))]
+        parts += [(f"{title}: {s.name}", _rows(model, "", origins)) for title, model in self.player.sections()]
+        parts += [(f"environment: {s.env}", _rows(self.env_args, f"{NESTED}.", origins))]
+        for team, player in self.players.items():
+            prefix, about = f"{TEAM}.{team}.", "An algorithm, scripted:<name> or checkpoint:<path>."
+            key = f"{prefix}plays"
+            rows = [(key, json.dumps(player.plays), origins.get(key, "--config"), about)]
+            rows += [row for _, model in player.sections() for row in _rows(model, prefix, origins)]
+            parts.append((f"team {team}: {player.plays}", rows))
+        widths = [max(len(row[column]) for _, rows in parts for row in rows) for column in range(3)]
         lines = ["# key = value, the layer that it came from, what it means. Layers, the last one wins:"]
         lines += ["# built-in < default.yaml < envs/*.yaml < algs/*.yaml < command line"]
-        for title, section in sections:
+        for title, rows in parts:
             lines += ["", f"[{title}]"]
-            for key, value, origin, about in section:
+            for key, value, origin, about in rows:
                 lines.append(f"{key:<{widths[0]}} = {value:<{widths[1]}}  {origin:<{widths[2]}}  {about}".rstrip())
         return "\n".join(lines)
 
@@ -125,43 +156,48 @@ def _rows(model: BaseModel, prefix: str, origins: Mapping[str, str]) -> list[tup
     ]
 
 
-def resolve(config: str | None, env_config: str | None, words: Sequence[str]) -> Options:
+def resolve(config: str | None, env_config: str | None, words: Sequence[str], teams: Sequence[str] = ()) -> Options:
     """Merge the layers, choose the parts, validate everything once.
 
     Args:
         config: name of config/algs/<name>.yaml; None only where resume= names a run.
         env_config: name of config/envs/<name>.yaml; likewise.
         words: key=value pairs of the command line.
+        teams: who plays a team ("preys=coma"), as ``--team`` gives it.
 
     Raises:
         UserError: anything wrong with them.
     """
-    layers, resume_from, saved = _layers(config, env_config, parse_overrides(words))
+    command_line = parse_overrides(words)
+    asked_keys = command_line.pop(TEAM, {})
+    layers, resume_from, saved = _layers(config, env_config, command_line)
     merged = merge(layers)
     values = merged.values
-    for key, option in (("learner", "--config"), ("env", "--env-config")):
-        if key not in values:
-            raise UserError(f"The settings name no {key}: {option} must give one.")
-    classes = {
-        "env": load(envs.REGISTRY, str(values["env"]), "environment"),
-        "learner": load(learners.REGISTRY, str(values["learner"]), "learner"),
-        "controller": load(controllers.REGISTRY, str(values.get("mac", "basic_mac")), "controller (mac)"),
-        "runner": load(runners.REGISTRY, str(values["runner"]), "runner"),
+    _check_named(values)
+    env = load(envs.REGISTRY, str(values["env"]), "environment")
+    runner = load(runners.REGISTRY, str(values["runner"]), "runner")
+    classes, models = algorithm_models(values)
+    models = {"experiment": ExperimentSettings, **models}
+    sections = split(merged, models, elsewhere=elsewhere(models))
+    env_args = validate(env.Args, values[NESTED], merged.origins, prefix=f"{NESTED}.")
+    experiment = _with_seed(sections.pop("experiment"))
+    player = Player(plays=experiment.name, classes=classes, origins=merged.origins, **sections)
+    asked, before = team_words(teams, asked_keys), saved.get(TEAM, {})
+    names = tuple(team.name for team in spec_of(env, env_args).teams) if asked or before else ()
+    asked = with_full_names(asked, names, experiment.env)
+    players = {
+        name: team_player(name, asked.get(name, {}), before.get(name, {}), layers=layers, run_keys=RUN_KEYS)
+        for name in names
+        if name in asked or name in before
     }
-    models: dict[str, type[BaseModel]] = {
-        "experiment": ExperimentSettings,
-        "controller": classes["controller"].Settings,
-        "learner": classes["learner"].Settings,
-    }
-    sections = split(merged, models, elsewhere=_elsewhere(models))
-    env_args = validate(classes["env"].Args, values["env_args"], merged.origins, prefix="env_args.")
     options = Options(
-        experiment=_with_seed(sections["experiment"]),
-        controller=sections["controller"],
-        learner=sections["learner"],
+        experiment=experiment,
         env_args=env_args,
-        origins=merged.origins,
-        classes=classes,
+        player=player,
+        players=players,
+        teams=names,
+        origins=_origins(merged.origins, players, asked),
+        classes={"env": env, "runner": runner},
         resume_from=resume_from,
     )
     if saved:
@@ -170,7 +206,32 @@ def resolve(config: str | None, env_config: str | None, words: Sequence[str]) ->
     return options
 
 
-Layers = list[tuple[str, Mapping[str, Any]]]
+def _check_named(values: Mapping[str, Any]) -> None:
+    for key, option in (("learner", "--config"), ("env", "--env-config")):
+        if key not in values:
+            raise UserError(f"The settings name no {key}: {option} must give one.")
+
+
+def spec_of(env: Any, env_args: BaseModel) -> EnvSpec:
+    """Sizes and teams of an environment; makes one for a moment."""
+    made = env(1, env_args)
+    try:
+        return made.spec
+    finally:
+        made.close()
+
+
+def _origins(
+    origins: Mapping[str, str], players: Mapping[str, Player], asked: Mapping[str, Mapping[str, Any]]
+) -> dict[str, str]:
+    """Those of the run and of every team."""
+    found = dict(origins)
+    for team, player in players.items():
+        prefix = f"{TEAM}.{team}."
+        found |= {key: layer for key, layer in player.origins.items() if key.startswith(prefix)}
+        if "plays" in asked.get(team, {}):
+            found[f"{prefix}plays"] = "command line"
+    return found
 
 
 def _layers(
@@ -192,25 +253,13 @@ def _layers(
     if config is not None:
         layers.append((f"algs/{config}.yaml", read_yaml(config_path("algs", config))))
     if saved:
-        layers.append(("resumed run", {key: value for key, value in saved.items() if key not in NOT_RESUMED}))
+        layers.append(("resumed run", {key: value for key, value in saved.items() if key not in NOT_RESUMED | {TEAM}}))
     return [*layers, ("command line", command_line)], resume_from, saved
 
 
 def config_name(config: str) -> str:
     """The ``name`` that an algorithm's settings file gives."""
     return str(read_yaml(config_path("algs", config)).get("name", config))
-
-
-def _elsewhere(chosen: Mapping[str, type[BaseModel]]) -> dict[str, str]:
-    """Keys of parts that this run does not use -> the part."""
-    own = {key for model in chosen.values() for key in model.model_fields}
-    found: dict[str, str] = {}
-    for registry, kind in ((learners.REGISTRY, "learner"), (controllers.REGISTRY, "controller (mac)")):
-        for name in registry:
-            for key in load(registry, name, kind).Settings.model_fields:
-                if key not in own:
-                    found.setdefault(key, f"the {kind} {name}")
-    return found
 
 
 def _with_seed(settings: ExperimentSettings) -> ExperimentSettings:
@@ -222,7 +271,10 @@ def _with_seed(settings: ExperimentSettings) -> ExperimentSettings:
 def _consistent(options: Options) -> None:
     """Rules that concern more than one part."""
     s = options.experiment
-    if s.evaluate and not s.checkpoint_path:
+    learning = not options.teams or any(options.player_of(team).learner is not None for team in options.teams)
+    if not learning and not s.evaluate:
+        raise UserError("No team learns: let an algorithm play one, or give evaluate=True to watch these players.")
+    if s.evaluate and learning and not s.checkpoint_path:
         raise UserError("evaluate=True needs trained networks: give checkpoint_path=results/models/<run>.")
     if s.evaluate and s.test_nepisode < 1:
         raise UserError(f"evaluate=True plays test_nepisode episodes, so it must be at least 1, got {s.test_nepisode}.")

@@ -60,10 +60,25 @@ def different(saved: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tup
     return {key: (saved.get(key), now.get(key)) for key in keys if saved.get(key) != now.get(key)}
 
 
+def shape_differences(saved: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """Settings that differ and can change a network's shape, in words; empty where nothing is known."""
+    shape = ("env", "env_args.", "hidden", "use_rnn", "obs_", "critic_", "parameter_", "hypernet", "mixing")
+    found = different(saved, now) if saved else {}
+    return in_words({key: pair for key, pair in found.items() if key.startswith(shape)})
+
+
+def in_words(found: Mapping[str, tuple[Any, Any]]) -> str:
+    """What :func:`different` found, for a message."""
+    return ", ".join(f"{key}={there!r} there and {here!r} here" for key, (there, here) in found.items())
+
+
 def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """env_args and team with dotted keys, at every depth."""
     plain = as_json(settings)
-    inner = plain.pop("env_args", {})
-    return plain | {f"env_args.{key}": value for key, value in inner.items()}
+    while nested := [key for key, value in plain.items() if isinstance(value, dict)]:
+        for key in nested:
+            plain |= {f"{key}.{inner}": value for inner, value in plain.pop(key).items()}
+    return plain
 
 
 def check_same_run(now: Mapping[str, Any], saved: Mapping[str, Any], origins: Mapping[str, str]) -> None:

@@ -21,19 +21,16 @@ from observers.console import Console
 from observers.interrupts import Interrupted, interrupts
 from observers.sacred_files import AtomicFileObserver
 from observers.sink import Sink
-from options import Options
+from options import Options, spec_of
 from resuming import models_folder
 
 
 def env_info(options: Options) -> dict[str, Any]:
     """Sizes of the chosen environment (of its first team; all teams under "teams")."""
-    env = options.classes["env"](1, options.env_args)
-    try:
-        teams = [dataclasses.asdict(team) for team in env.spec.teams]
-        first = {key: teams[0][key] for key in ("n_agents", "n_actions", "obs_dim", "state_dim")}
-        return {**first, "episode_limit": env.spec.episode_limit, "teams": teams}
-    finally:
-        env.close()
+    spec = spec_of(options.classes["env"], options.env_args)
+    teams = [dataclasses.asdict(team) for team in spec.teams]
+    first = {key: teams[0][key] for key in ("n_agents", "n_actions", "obs_dim", "state_dim")}
+    return {**first, "episode_limit": spec.episode_limit, "teams": teams}
 
 
 def run(options: Options) -> int:
@@ -71,7 +68,7 @@ class Session:
         s = self.settings
         self.task = s.task(self.options.env_args.model_dump(mode="json"))
         self.root = Path(s.local_results_path).resolve()
-        self.files = AtomicFileObserver(self.root / "sacred" / s.name / self.task)
+        self.files = AtomicFileObserver(self.root / "sacred" / self.options.title / self.task)
         self.loaded: Path | None = None
         self.before: dict[str, Any] = {}  # of the run that is continued
         self.unsaved = False  # the last try to write a checkpoint failed
@@ -109,7 +106,11 @@ class Session:
         """What Sacred runs; the result is the last test return."""
         s = self.settings
         self.folder = self.files.basedir / str(_run._id)
-        self.token = f"{s.name}_seed{s.seed}_{self.task}_{time.strftime('%Y%m%d_%H%M%S')}_{_run._id}".replace(":", "-")
+        self.token = (
+            f"{self.options.title}_seed{s.seed}_{self.task}_{time.strftime('%Y%m%d_%H%M%S')}_{_run._id}".replace(
+                ":", "-"
+            )
+        )
         self.models = self.root / "models" / self.token
         self._inform(_run.info)
         self.console = Console(t_max=s.t_max, quiet=s.quiet)
@@ -138,7 +139,13 @@ class Session:
             raise
         finally:
             self.sink.close(status=status, results=self.folder)
-        return self.sink.latest.get("test_return_mean")
+        return self._result()
+
+    def _result(self) -> float | None:
+        """The last test return, of the first team that learns where there are several."""
+        teams = self.experiment.teams
+        first = next((name for name, team in teams.items() if team.learner is not None), next(iter(teams)))
+        return self.sink.latest.get(f"test_{first}_return_mean" if len(teams) > 1 else "test_return_mean")
 
     def _inform(self, info: dict[str, Any]) -> None:
         """Say in info.json, at once, where the checkpoints will be and which run this one continues."""
@@ -187,13 +194,16 @@ class Session:
         s, experiment = self.settings, self.experiment
         rows: dict[str, object] = {}
         for name, team in experiment.teams.items():
-            spec = next(t for t in experiment.spec.teams if t.name == name)
+            spec, player = team.spec, self.options.player_of(name)
             rows[name] = (
                 f"{spec.n_agents}, {spec.n_actions} actions, observations {spec.obs_dim}, state {spec.state_dim}, "
                 f"{team.n_parameters:,} parameters"
             )
+            if name in self.options.players:
+                rows[f"{name} by"] = player.plays if team.learner is not None else f"{player.plays}, does not learn"
             if team.replay is not None and not s.evaluate:
-                rows["replay"] = f"{team.replay.capacity} episodes, {team.replay.n_bytes / 2**20:.0f} MiB when full"
+                room = f"{team.replay.capacity} episodes, {team.replay.n_bytes / 2**20:.0f} MiB when full"
+                rows["replay" if len(experiment.teams) == 1 else f"{name} replay"] = room
         rows["episodes"] = f"up to {experiment.spec.episode_limit} steps, {experiment.runner.env.n_envs} at once"
         rows["seed"] = s.seed
         if s.label is not None:
@@ -204,7 +214,8 @@ class Session:
         if self.before and experiment.t_env >= s.t_max:
             rows["note"] = f"t_max={s.t_max} is reached already: a larger t_max would train on"
         rows["results"] = self.folder
-        self.console.header(f"{s.name} on {s.env}/{self.task}" if self.task != s.env else f"{s.name} on {s.env}", rows)
+        where = f"{s.env}/{self.task}" if self.task != s.env else s.env
+        self.console.header(f"{self.options.title} on {where}", rows)
 
 
 def _warn(text: str) -> None:

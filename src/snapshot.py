@@ -14,8 +14,10 @@ from torch import nn
 
 from components import checkpoint
 from core.errors import UserError
+from core.settings import TEAM
 from experiment import Experiment
-from resuming import different
+from options import Options
+from resuming import different, in_words, shape_differences
 from team import Team
 
 ALGORITHM = ("learner", "mac", "mixer")  # settings that make another algorithm, whatever the networks' shapes
@@ -30,7 +32,8 @@ def parts(experiment: Experiment, *, sink: Mapping[str, Any], run: str) -> dict[
         run: results folder of the run.
     """
     files: dict[str, Any] = {"settings.pt": experiment.options.flat()}
-    files |= {name: network.state_dict() for name, network in _networks(experiment)}
+    for team in experiment.teams:
+        files |= {name: network.state_dict() for name, network in _networks(experiment, team)}
     files["state.pt"] = {
         "run": run,
         "sink": dict(sink),
@@ -44,51 +47,61 @@ def parts(experiment: Experiment, *, sink: Mapping[str, Any], run: str) -> dict[
     return files
 
 
-def _networks(experiment: Experiment) -> Iterator[tuple[str, nn.Module]]:
-    for team_name, team in experiment.teams.items():
-        front = f"{team_name}_" if len(experiment.teams) > 1 else ""
-        for name, network in team.learner.networks().items():
-            yield f"{front}{name}.th", network
+def _networks(experiment: Experiment, team: str) -> Iterator[tuple[str, nn.Module]]:
+    """File and network of all networks of a team."""
+    front = f"{team}_" if len(experiment.teams) > 1 else ""
+    for name, network in experiment.teams[team].networks().items():
+        yield f"{front}{name}.th", network
 
 
-def load_networks(experiment: Experiment, folder: Path) -> None:
-    """Load every team's networks from a checkpoint; target networks follow them.
+def load_networks(experiment: Experiment, folder: Path, *, all_teams: bool = False) -> None:
+    """Load the networks of every team that learns from a checkpoint; target networks follow them.
+
+    Args:
+        experiment: just built.
+        folder: the checkpoint.
+        all_teams: load frozen policies too, which have them from elsewhere otherwise.
 
     Raises:
         UserError: it is another algorithm's, or does not fit (another map, number of agents or network size).
     """
-    now = experiment.options.flat()
+    options = experiment.options
     saved = checkpoint.read_settings(folder) if (folder / "settings.pt").exists() else {}
-    if any(saved.get(key, now.get(key)) != now.get(key) for key in ALGORITHM):
-        raise UserError(
-            f"{folder} is a checkpoint of {saved['name']}, which {now['name']} cannot use: "
-            f"{_differences(saved, now, ALGORITHM)}."
-        )
-    for name, network in _networks(experiment):
-        state = checkpoint.read(folder, name)
-        try:
-            network.load_state_dict(state)
-        except (RuntimeError, TypeError, AttributeError) as error:
-            known = _differences(saved, now, None)
-            because = f" Different: {known}." if known else f" {str(error).splitlines()[-1].strip()}"
-            raise UserError(
-                f"{folder / name} does not fit {now['name']} on this {now['env']}: another environment, number of "
-                f"agents or network size.{because}"
-            ) from error
-    for team in experiment.teams.values():
-        for target in team.learner.targets().values():
+    for name, team in experiment.teams.items():
+        if not all_teams and team.learner is None:
+            continue
+        there, here = _of_team(saved, name), _of_team(options.flat(), name)
+        if saved and team.learner is not None:
+            _check_player(folder, saved, options, name)
+            _check_algorithm(folder, there, here)
+        known = shape_differences(there, here)
+        for file, network in _networks(experiment, name):
+            player = options.player_of(name)
+            what = f"{player.plays if player.learner is None else here['name']} on this {here['env']}"
+            checkpoint.load_network(network, folder, file, what=what, known=known)
+        for target in team.targets().values():
             target.copy()
 
 
-def _differences(saved: Mapping[str, Any], now: Mapping[str, Any], keys: tuple[str, ...] | None) -> str:
-    """Settings of parts that differ, in words; ``keys`` None means all that can change a network's shape."""
-    found = different(saved, now) if saved else {}
-    if keys is None:
-        shape = ("env", "env_args.", "hidden", "use_rnn", "obs_", "critic_", "parameter_", "hypernet", "mixing")
-        found = {key: pair for key, pair in found.items() if key.startswith(shape)}
-    else:
-        found = {key: pair for key, pair in found.items() if key in keys}
-    return ", ".join(f"{key}={there!r} there and {here!r} here" for key, (there, here) in found.items())
+def _of_team(settings: Mapping[str, Any], team: str) -> dict[str, Any]:
+    """The settings as one team reads them; "name" is that of its algorithm."""
+    own = dict(settings.get(TEAM, {}).get(team, {}))
+    name = {"name": own.pop("plays")} if own else {}
+    return {key: value for key, value in settings.items() if key != TEAM} | own | name
+
+
+def _check_player(folder: Path, saved: Mapping[str, Any], options: Options, team: str) -> None:
+    plays = saved.get(TEAM, {}).get(team, {}).get("plays")
+    if plays is not None and team not in options.players and plays != options.experiment.name:
+        raise UserError(f"In the run of {folder}, {plays} played {team}: give --team {team}={plays}.")
+
+
+def _check_algorithm(folder: Path, there: Mapping[str, Any], here: Mapping[str, Any]) -> None:
+    found = {key: pair for key, pair in different(there, here).items() if key in ALGORITHM and key in there}
+    if found:
+        raise UserError(
+            f"{folder} is a checkpoint of {there['name']}, which {here['name']} cannot use: {in_words(found)}."
+        )
 
 
 def restore(experiment: Experiment, folder: Path) -> dict[str, Any]:
@@ -100,7 +113,7 @@ def restore(experiment: Experiment, folder: Path) -> dict[str, Any]:
     Raises:
         UserError: something is missing or does not fit.
     """
-    load_networks(experiment, folder)
+    load_networks(experiment, folder, all_teams=True)
     state = checkpoint.read(folder, "state.pt")
     try:
         for name, team in experiment.teams.items():

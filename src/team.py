@@ -1,21 +1,30 @@
-"""One team of a run: its controller, its learner, its replay buffer."""
+"""One team of a run: who plays it, its learner and its replay buffer."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
+from components import checkpoint
 from components.replay import Replay
+from components.target import Target
+from controllers.scripted_controller import ScriptedController
 from core.data import EpisodeBatch, Metrics, TeamSpec
 from core.errors import UserError
+from core.protocols import Imitator
 from core.seeding import numpy_generator, torch_generator
+from envs.particle.scripted import make_player
 from options import Options
+from players import Player, StartSettings, guide
+from resuming import shape_differences
 
 
 class Team:
-    """Controller, learner and, for off-policy learners, replay of one team.
+    """Controller and, where the team learns, learner and replay (of off-policy learners).
 
     Args:
         spec: the team's sizes.
@@ -23,38 +32,89 @@ class Team:
         episode_limit: longest episode.
         reward_dim: R of the batches.
         index: number of the team, for its random streams.
+
+    Raises:
+        UserError: its player cannot play it.
     """
 
     def __init__(self, spec: TeamSpec, options: Options, episode_limit: int, reward_dim: int, *, index: int) -> None:
-        s = options.experiment
-        assert s.seed is not None
-        device = self._device(s.device)
+        s, player = options.experiment, options.player_of(spec.name)
+        self.spec, self.options, self.index = spec, options, index
+        self.device = self._device(s.device)
+        if spec.n_agents < 1:
+            raise UserError(f"The team '{spec.name}' of {s.env} has no agents: give it at least one.")
         if not s.common_reward and spec.reward_dim == 1:
             raise UserError(f"{s.env} gives one team reward: common_reward=False is not possible here.")
-        generators = {
-            "explore": torch_generator(s.seed, "explore", index, device=s.device),
-            "test_policy": torch_generator(s.seed, "test_policy", index, device=s.device),
-            "learner": torch_generator(s.seed, "learner", index, device=s.device),
-        }
+        self.start = player.start or StartSettings()
+        self.guide: Any = None
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(torch_generator(s.seed, "init", index).initial_seed())
-            self.controller = options.classes["controller"](
-                spec, options.controller, generators=generators, device=device
-            )
-            self.learner = options.classes["learner"](
-                spec, options.learner, self.controller, reward_dim=reward_dim, device=device
-            )
-        self.device = device
+            torch.manual_seed(torch_generator(self.seed, "init", index).initial_seed())
+            self.controller = self._controller(player, index)
+            self.learner = self._learner(player, reward_dim)
+            if self.start.warm_start and not s.evaluate:
+                self.guide = self._guide(self.start.warm_start)
         self.replay: Replay | None = None
-        if not self.learner.on_policy:
+        if self.learner is not None and not self.learner.on_policy:
             self.replay = Replay(
                 spec,
                 episode_limit=episode_limit,
-                capacity=options.learner.buffer_size,
+                capacity=player.learner.buffer_size,
                 reward_dim=reward_dim,
-                generator=numpy_generator(s.seed, "replay", index),
+                generator=numpy_generator(self.seed, "replay", index),
             )
-            self._check_sizes(options)
+            self._check_sizes(player)
+
+    @property
+    def seed(self) -> int:
+        """The run's."""
+        seed = self.options.experiment.seed
+        assert seed is not None, "options.resolve draws one"
+        return seed
+
+    def _controller(self, player: Player, *path: int) -> Any:
+        """Who acts; ``path`` tells its random streams from others'."""
+        s = self.options.experiment
+        if player.controller is None:
+            script = make_player(player.label, env=s.env, env_args=self.options.env_args, team=self.spec)
+            streams = {purpose: numpy_generator(self.seed, purpose, *path) for purpose in ("explore", "test_policy")}
+            return ScriptedController(script, generators=streams)
+        generators = {
+            purpose: torch_generator(self.seed, purpose, *path, device=s.device)
+            for purpose in ("explore", "test_policy", "learner")
+        }
+        settings = player.controller
+        if player.learner is None:  # frozen: in training it acts as in sampled tests
+            epsilon = settings.evaluation_epsilon
+            settings = settings.model_copy(update={"epsilon_start": epsilon, "epsilon_finish": epsilon})
+        made = player.classes["controller"](self.spec, settings, generators=generators, device=self.device)
+        if player.networks is not None:
+            self._load_policy(made.agents, player.networks)
+        return made
+
+    def _load_policy(self, agents: nn.Module, folder: Path) -> None:
+        """Load the policy of this team from a checkpoint of another run."""
+        s, own = self.options.experiment, f"{self.spec.name}_agent.th"
+        name = own if (folder / own).exists() or not (folder / "agent.th").exists() else "agent.th"
+        known = shape_differences(checkpoint.read_settings(folder), self.options.flat())
+        checkpoint.load_network(agents, folder, name, what=f"the team '{self.spec.name}' of {s.env}", known=known)
+
+    def _learner(self, player: Player, reward_dim: int) -> Any:
+        """Who improves the networks; None where nothing does."""
+        if player.learner is None:
+            return None
+        try:
+            make = player.classes["learner"]
+            return make(self.spec, player.learner, self.controller, reward_dim=reward_dim, device=self.device)
+        except UserError as error:
+            if not self.options.players:
+                raise
+            raise UserError(f"{player.plays} cannot play the team '{self.spec.name}': {error}") from error
+
+    def _guide(self, text: str) -> Any:
+        """Who gathers the first episodes."""
+        if self.learner.on_policy and not isinstance(self.learner, Imitator):
+            raise UserError(f"warm_start={text}: this on-policy learner cannot learn from another's episodes.")
+        return self._controller(guide(text, self.spec.name), self.index, 1)
 
     @staticmethod
     def _device(name: str) -> torch.device:
@@ -66,12 +126,20 @@ class Team:
             raise UserError(f"device={name} is not usable here ({reason}): give cpu, cuda or cuda:<number>.") from error
         return device
 
-    def _check_sizes(self, options: Options) -> None:
-        batch, buffer, run = options.learner.batch_size, options.learner.buffer_size, options.experiment.batch_size_run
+    def _check_sizes(self, player: Player) -> None:
+        batch, buffer = player.learner.batch_size, player.learner.buffer_size
+        run = self.options.experiment.batch_size_run
         if buffer < max(batch, run):
             raise UserError(
                 f"buffer_size={buffer} must hold at least batch_size={batch} and batch_size_run={run} episodes."
             )
+
+    def actor(self, episode: int) -> Any:
+        """Who gathers the episodes that come after ``episode`` others: the controller, or at first the guide."""
+        return self.guide if self._guided(episode) else self.controller
+
+    def _guided(self, episode: int) -> bool:
+        return self.guide is not None and episode < self.start.warm_start_episodes
 
     def learn(self, batch: EpisodeBatch, *, episode: int, t_env: int) -> Iterator[Metrics]:
         """Learn from newly gathered episodes: once from them, or as often as is due from the replay.
@@ -84,27 +152,46 @@ class Team:
         Yields:
             the metrics of each update.
         """
+        if self.learner is None:
+            return
         self.learner.observe(batch)
+        before = episode - batch.n_episodes
         if self.replay is None:
-            yield self.learner.train(batch.to(self.device), t_env=t_env)
+            batch = batch.to(self.device)
+            if self._guided(before):
+                yield self.learner.imitate(batch, t_env=t_env, epochs=self.start.warm_start_epochs)
+            else:
+                yield self.learner.train(batch, t_env=t_env)
             return
         self.replay.add(batch)
         settings = self.learner.settings
-        due = episode // settings.episodes_per_update - (episode - batch.n_episodes) // settings.episodes_per_update
+        due = episode // settings.episodes_per_update - before // settings.episodes_per_update
         if self.replay.can_sample(settings.batch_size):
             for _ in range(due):
                 yield self.learner.train(self.replay.sample(settings.batch_size).to(self.device), t_env=t_env)
 
+    def networks(self) -> dict[str, nn.Module]:
+        """File name (without .th) -> network; none of a scripted player."""
+        if self.learner is not None:
+            return self.learner.networks()
+        return {} if isinstance(self.controller, ScriptedController) else {"agent": self.controller.agents}
+
+    def targets(self) -> dict[str, Target[Any]]:
+        """Name -> lagging network."""
+        return {} if self.learner is None else self.learner.targets()
+
     @property
     def n_parameters(self) -> int:
-        """Trained numbers of all networks."""
-        return sum(p.numel() for network in self.learner.networks().values() for p in network.parameters())
+        """Numbers of all networks."""
+        return sum(p.numel() for network in self.networks().values() for p in network.parameters())
 
     def state_dict(self) -> dict[str, Any]:
         """Learner and random streams (the networks and the replay have files of their own)."""
-        return {"learner": self.learner.state_dict(), "controller": self.controller.state_dict()}
+        parts = {"learner": self.learner, "controller": self.controller, "guide": self.guide}
+        return {name: part.state_dict() for name, part in parts.items() if part is not None}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore :meth:`state_dict`."""
-        self.learner.load_state_dict(state["learner"])
-        self.controller.load_state_dict(state["controller"])
+        for name, part in (("learner", self.learner), ("controller", self.controller), ("guide", self.guide)):
+            if part is not None:
+                part.load_state_dict(state[name])

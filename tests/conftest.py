@@ -9,10 +9,11 @@ sys.path.append(str(Path(__file__).parent))  # toy_vec_envs; appended, so that i
 
 @pytest.fixture
 def toy_env(tmp_path, monkeypatch):
-    """Let --env-config=toy mean toy_vec_envs.ToyVecEnv."""
+    """Let --env-config=toy mean toy_vec_envs.ToyVecEnv, and its teams be played by the script "hinted"."""
     import core.settings
     import envs
     import options
+    from envs.particle import scripted
 
     folder = tmp_path / "config"
     shutil.copytree(core.settings.CONFIG_DIR, folder)
@@ -20,3 +21,4 @@ def toy_env(tmp_path, monkeypatch):
     for module in (core.settings, options):
         monkeypatch.setattr(module, "CONFIG_DIR", folder, raising=False)
     monkeypatch.setitem(envs.REGISTRY, "toy", "toy_vec_envs:ToyVecEnv")
+    monkeypatch.setitem(scripted.SCRIPTED, "hinted", "toy_vec_envs:Hinted")

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from core.errors import UserError
 
@@ -110,6 +111,29 @@ def read(checkpoint: Path, name: str) -> Any:
         raise UserError(
             f"Cannot read {checkpoint / name}: the file is damaged or not a checkpoint of ours. Give another step's "
             f"folder. ({type(error).__name__})"
+        ) from error
+
+
+def load_network(network: nn.Module, checkpoint: Path, name: str, *, what: str, known: str = "") -> None:
+    """Load the weights of one network.
+
+    Args:
+        network: as it was built now.
+        checkpoint: folder.
+        name: file in it.
+        what: what the network is for, in the error.
+        known: settings that differ, in words; empty where that is not known.
+
+    Raises:
+        UserError: as :func:`read`, or the weights do not fit.
+    """
+    state = read(checkpoint, name)
+    try:
+        network.load_state_dict(state)
+    except (RuntimeError, TypeError, AttributeError) as error:
+        because = f" Different: {known}." if known else f" {str(error).splitlines()[-1].strip()}"
+        raise UserError(
+            f"{checkpoint / name} does not fit {what}: another environment, number of agents or network size.{because}"
         ) from error
 
 

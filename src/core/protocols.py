@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -70,4 +70,13 @@ class Learner(Protocol):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what :meth:`state_dict` gave."""
+        ...
+
+
+@runtime_checkable
+class Imitator(Protocol):
+    """An on-policy learner that can also learn from episodes which another policy has gathered (``warm_start``)."""
+
+    def imitate(self, batch: EpisodeBatch, *, t_env: int, epochs: int) -> Metrics:
+        """One training iteration on another policy's episodes; the actors take so many steps."""
         ...

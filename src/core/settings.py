@@ -22,6 +22,7 @@ from core.registry import did_you_mean
 
 CONFIG_DIR = Path(__file__).resolve().parent.parent / "config"
 NESTED = "env_args"
+TEAM = "team"
 
 
 class Section(BaseModel):
@@ -94,10 +95,10 @@ def config_path(kind: str, name: str) -> Path:
 
 
 def parse_overrides(words: Sequence[str]) -> dict[str, Any]:
-    """Turn ``key=value`` and ``env_args.key=value`` words into a layer.
+    """Turn ``key=value``, ``env_args.key=value`` and ``team.<name>.key=value`` words into a layer.
 
     Raises:
-        UserError: a word without '=', or nesting elsewhere than below env_args.
+        UserError: a word without '=', or nesting elsewhere.
     """
     layer: dict[str, Any] = {}
     for word in words:
@@ -105,9 +106,14 @@ def parse_overrides(words: Sequence[str]) -> dict[str, Any]:
         if not equals or not key:
             raise UserError(f"Cannot read '{word}': after 'with' come key=value pairs, e.g. lr=0.001.")
         outer, dot, inner = key.partition(".")
-        if dot and outer != NESTED:
-            raise UserError(f"Cannot read '{word}': only {NESTED} has keys below it (env_args.key=value).")
-        if dot:
+        if outer == TEAM:
+            team, _, setting = inner.partition(".")
+            if not team or not setting:
+                raise UserError(f"Cannot read '{word}': a team's settings are {TEAM}.<name>.key=value.")
+            layer.setdefault(TEAM, {}).setdefault(team, {})[setting] = parse_value(text)
+        elif dot and outer != NESTED:
+            raise UserError(f"Cannot read '{word}': only {NESTED} and {TEAM}.<name> have keys below them.")
+        elif dot:
             layer.setdefault(NESTED, {})[inner] = parse_value(text)
         else:
             layer[key] = parse_value(text)
@@ -127,14 +133,14 @@ class Merged:
     origins: Mapping[str, str]
 
 
-def merge(layers: Iterable[tuple[str, Mapping[str, Any]]]) -> Merged:
-    """Merge named layers, later ones winning; env_args are merged key by key."""
+def merge(layers: Iterable[tuple[str, Mapping[str, Any]]], prefix: str = "") -> Merged:
+    """Merge named layers, later ones winning; env_args key by key. Keys of origins get the prefix."""
     values: dict[str, Any] = {NESTED: {}}
     origins: dict[str, str] = {}
     for name, layer in layers:
         for key, value in layer.items():
             if key != NESTED:
-                values[key], origins[key] = value, name
+                values[key], origins[prefix + key] = value, name
                 continue
             if not isinstance(value, Mapping):
                 raise UserError(f"{NESTED} must be key: value pairs, got {value!r} (from {name}).")
@@ -144,13 +150,16 @@ def merge(layers: Iterable[tuple[str, Mapping[str, Any]]]) -> Merged:
     return Merged(values, origins)
 
 
-def split(merged: Merged, models: Mapping[str, type[BaseModel]], *, elsewhere: Mapping[str, str]) -> dict[str, Any]:
+def split(
+    merged: Merged, models: Mapping[str, type[BaseModel]], *, elsewhere: Mapping[str, str], prefix: str = ""
+) -> dict[str, Any]:
     """Validate merged settings once and give every part its own section.
 
     Args:
         merged: all layers.
         models: section name -> model; a key may be read by several sections.
         elsewhere: keys of parts that this run does not use -> the part, for a better error.
+        prefix: of the keys in errors and origins ("team.preys.").
 
     Returns:
         section name -> frozen model.
@@ -162,14 +171,16 @@ def split(merged: Merged, models: Mapping[str, type[BaseModel]], *, elsewhere: M
     for key in merged.values:
         if key in known:
             continue
-        origin = merged.origins.get(key, "?")
+        origin, user = merged.origins.get(prefix + key, "?"), "this team" if prefix else "this run"
         if key in elsewhere:
-            raise UserError(f"'{key}' (from {origin}) is a setting of {elsewhere[key]}, which this run does not use.")
-        raise UserError(f"Unknown setting '{key}' (from {origin}).{did_you_mean(key, known)} See --print-config.")
+            named = elsewhere[key]
+            raise UserError(f"'{prefix}{key}' (from {origin}) is a setting of {named}, which {user} does not use.")
+        near = did_you_mean(key, known)
+        raise UserError(f"Unknown setting '{prefix}{key}' (from {origin}).{near} See --print-config.")
     sections = {}
     for name, model in models.items():
         own = {key: value for key, value in merged.values.items() if key in model.model_fields}
-        sections[name] = validate(model, own, merged.origins)
+        sections[name] = validate(model, own, merged.origins, prefix)
     return sections
 
 

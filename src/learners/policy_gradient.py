@@ -156,6 +156,30 @@ class PolicyGradientLearner(BaseLearner):
         metrics.update(self.after(it, t_env=t_env))
         return metrics
 
+    def imitate(self, batch: EpisodeBatch, *, t_env: int, epochs: int) -> Metrics:
+        """One iteration on episodes that another policy, the guide, has gathered (``warm_start``).
+
+        The actors take ``epochs`` steps of maximum likelihood towards the guide's actions; the critic evaluates the
+        guide, since its targets follow executed actions. (Where a time limit cut an episode no action was executed,
+        and the actors' own expectation stands in.) So the actors begin as the policy that the critic has evaluated.
+        The surrogate is not used: its ratio would need the guide's probabilities, which scripts do not have.
+        """
+        metrics: Metrics = {}
+        for _ in range(epochs):
+            log_pi = self.controller.log_policy(batch, t_env=t_env)[:, :-1]
+            likelihood = masked_mean(log_pi.gather(-1, batch.actions.unsqueeze(-1)).squeeze(-1), batch.mask)
+            entropy = masked_mean(surrogates.entropy(log_pi), batch.mask)
+            grad_norm = self.actor_optimizer.step(-likelihood - self.pg.entropy_coef * entropy)
+            metrics = {
+                "imitation_loss": -likelihood.detach(),
+                "entropy": entropy.detach(),
+                "agent_grad_norm": grad_norm,
+            }
+        with torch.no_grad():
+            log_pi = self.controller.log_policy(batch, t_env=t_env)
+        it = Iteration(batch=batch, log_pi=log_pi, own=self._own(batch), shared=self._shared(batch))
+        return metrics | self._fit_critic(it)
+
     def _improve(self, it: Iteration, log_pi: Tensor, advantages: Tensor) -> Metrics:
         mask = it.batch.mask
         per_decision, metrics = self.objective(it, log_pi, advantages)

@@ -72,7 +72,7 @@ def test_a_package_imports_only_what_lies_below_it(package):
 
 def test_the_top_is_a_ladder():
     """main -> session -> experiment and what it is made of; nothing in a package imports any of them."""
-    ladder = ["core", "resuming", "options", "team", "experiment", "snapshot", "filming", "session", "main"]
+    ladder = ["core", "resuming", "players", "options", "team", "experiment", "snapshot", "filming", "session", "main"]
     assert set(ladder) | {"plot"} == TOP | {"core"}
     for path in SOURCE.glob("*.py"):
         if path.stem == "plot":
