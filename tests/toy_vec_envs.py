@@ -53,7 +53,7 @@ class ToyVecEnv:
                     state_is_joint_obs=args.joint_obs,
                 )
             )
-        self.spec = EnvSpec(teams=tuple(teams), episode_limit=args.limit, info_keys=("hits",))
+        self.spec = EnvSpec(teams=tuple(teams), episode_limit=args.limit, info_keys=("hits",), can_render=True)
         self.out = allocate_time_step(self.spec, n_envs)
         self.seed = np.zeros(n_envs, np.uint64)
         self.time = np.zeros(n_envs, np.int64)

@@ -6,11 +6,9 @@ import shutil
 import signal
 import subprocess
 
-import numpy as np
 import pytest
-import torch
 
-from components import checkpoint
+from comparing import content, differences, points
 from experiment import Experiment
 
 ON, OFF = "asae", "qmix"
@@ -21,43 +19,6 @@ ALGORITHM = {
 }  # fmt: skip
 # nothing divides anything: the checkpoint falls between two writes of every log
 RUN = ["seed=7", "save_model_interval=1100", "learner_log_interval=450", "runner_log_interval=350", "test_interval=650"]
-
-
-def differences(a, b, where=""):
-    """Places where two nested structures are not equal bit for bit."""
-    if isinstance(a, dict):
-        if not isinstance(b, dict) or a.keys() != b.keys():
-            return [where]
-        return [place for key in a for place in differences(a[key], b[key], f"{where}/{key}")]
-    if isinstance(a, list | tuple):
-        if len(a) != len(b):
-            return [where]
-        return [place for i, pair in enumerate(zip(a, b, strict=True)) for place in differences(*pair, f"{where}/{i}")]
-    if isinstance(a, torch.Tensor):
-        return (
-            [] if a.dtype == b.dtype and a.shape == b.shape and a.numpy().tobytes() == b.numpy().tobytes() else [where]
-        )
-    if isinstance(a, np.ndarray):
-        return [] if a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes() else [where]
-    return [] if a == b else [where]
-
-
-def content(folder):
-    """Everything in a checkpoint but what names the run."""
-    found = {path.name: checkpoint.read(folder, path.name) for path in sorted(folder.iterdir())}
-    found.pop("settings.pt")
-    found["state.pt"].pop("run")
-    return found
-
-
-def points(tools, folder, after):
-    """name -> [(step, value)] of a run's metrics after a step."""
-    metrics = tools.read(folder, "metrics")
-    every = {
-        name: [(s, v) for s, v in zip(column["steps"], column["values"], strict=True) if s > after]
-        for name, column in metrics.items()
-    }
-    return {name: column for name, column in every.items() if column}
 
 
 @pytest.mark.parametrize("algorithm", [ON, OFF])
@@ -75,15 +36,15 @@ def test_resume_from_a_checkpoint_in_between_repeats_the_run(cli, tools, algorit
     assert set(state["state.pt"]["teams"]["agents"]["learner"]) == {"optimizers", "targets", "reward_norm"}
     assert set(state["state.pt"]["teams"]["agents"]["controller"]) == {"explore", "test_policy", "learner"}
     assert ("replay.pt" in state) == (algorithm == OFF)
-    wanted = points(tools, whole, first)
-    assert wanted == points(tools, from_half, first)
+    wanted = points(whole, first)
+    assert wanted == points(from_half, first)
     assert {"return_mean", "test_return_mean", "agent_grad_norm" if algorithm == ON else "loss"} <= wanted.keys()
     assert tools.read(from_half, "info")["resumed_from_run"] == str(half)
     assert tools.read(from_half, "info")["resumed_at"] == first
     if algorithm == ON:  # nothing but the newest checkpoint's replay is ever missing
         again = cli.resume(tools.models(whole) / str(first))
         assert differences(state, content(tools.models(again) / str(last))) == []
-        assert points(tools, again, first) == wanted
+        assert points(again, first) == wanted
 
 
 def child_until(process, path, step):
@@ -120,7 +81,7 @@ def test_sigterm_then_resume_equals_the_uninterrupted_run(cli, tools, algorithm)
     ends = [tools.models(run) / str(tools.steps(run)[-1]) for run in (whole, resumed)]
     assert ends[0].name == ends[1].name
     assert differences(*map(content, ends)) == []
-    assert points(tools, resumed, stopped) == points(tools, whole, stopped)
+    assert points(resumed, stopped) == points(whole, stopped)
 
 
 def test_a_test_that_is_interrupted_is_played_again(cli, tools, monkeypatch):
@@ -152,8 +113,8 @@ def test_a_test_that_is_interrupted_is_played_again(cli, tools, monkeypatch):
     (cut,) = (run for run in cli.runs() if run.is_relative_to(cli.folder / "cut"))
     (stopped,) = tools.steps(cut)
     resumed = cli.resume(cut, "local_results_path=results")
-    assert points(tools, resumed, stopped) == points(tools, whole, stopped)
-    now, then = (points(tools, run, stopped - 1) for run in (resumed, whole))
+    assert points(resumed, stopped) == points(whole, stopped)
+    now, then = (points(run, stopped - 1) for run in (resumed, whole))
     tests = [name for name in then if name.startswith("test_")]
     assert {"test_return_mean", "test_sampled_return_mean"} <= set(tests)
     assert {name: now[name] for name in tests} == {name: then[name] for name in tests}
