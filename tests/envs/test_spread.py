@@ -54,7 +54,7 @@ def test_one_step_equals_mpe2_from_the_same_state(n_agents, local_ratio):
             pos, vel, expected, obs = mpe2_step(oracle, before[0][k], before[1][k], actions[k])
             np.testing.assert_allclose(env.positions[k], pos, atol=1e-12, rtol=0)
             np.testing.assert_allclose(env.velocities[k], vel, atol=1e-12, rtol=0)
-            collided += score(env.positions[k], env._bodies, local_ratio, rewards)[0]
+            collided += score(env.positions[k], env.worlds.bodies[k], local_ratio, rewards)[0]
             np.testing.assert_allclose(rewards, expected, atol=1e-12, rtol=0)
             np.testing.assert_allclose(team.rewards[k], expected, rtol=2e-7)
             np.testing.assert_allclose(team.obs[k], obs.astype(np.float32), atol=1e-12, rtol=2e-7)
@@ -130,7 +130,14 @@ def test_inactive_slots_are_untouched(active, seed):
     env = Spread(4, SpreadArgs(time_limit=2))
     play(env, range(4), np.zeros((1, 4, 3), int))
     step, active = env._time_step, np.array(active)
-    arrays = [env.positions, env.velocities, env._clock, env._pairs, step.teams[0].obs, step.teams[0].rewards]
+    arrays = [
+        env.positions,
+        env.velocities,
+        env.worlds.clock,
+        env.worlds.contacts,
+        step.teams[0].obs,
+        step.teams[0].rewards,
+    ]
     arrays += [step.truncated, *step.info.values()]
     for array in arrays[:2]:
         array[:, :3] += 0.01
@@ -138,7 +145,7 @@ def test_inactive_slots_are_untouched(active, seed):
     env.step((np.random.default_rng(seed).integers(0, 5, (4, 3)),), active)
     for old, new in zip(before, arrays, strict=True):
         np.testing.assert_array_equal(old[~active], new[~active])
-    assert (env._clock == 1 + active).all()
+    assert (env.worlds.clock == 1 + active).all()
     before = [array.copy() for array in arrays]
     env.reset(np.flatnonzero(active), np.full(active.sum(), seed, np.uint64))
     for old, new in zip(before, arrays, strict=True):

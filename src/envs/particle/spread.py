@@ -6,16 +6,14 @@ kernel per step and equal to it in positions, velocities, rewards and observatio
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
-
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from core.data import EnvSpec, TeamSpec, TimeStep, allocate_time_step
+from core.data import EnvSpec, TeamSpec
 from envs.particle import physics
 from envs.particle.drawing import AGENT_COLORS, Canvas
 from envs.particle.spread_kernels import OCCUPIED, spread_reset, spread_step
+from envs.particle.worlds import INTEGRATOR, Integrator, ParticleWorlds
 
 AGENT_RADIUS = 0.15
 LANDMARK_RADIUS = 0.05
@@ -31,9 +29,7 @@ class SpreadArgs(BaseModel):
     local_ratio: float = Field(
         0.5, ge=0, le=1, description="Weight of an agent's own collisions; the rest weighs the landmarks' distances."
     )
-    integrator: Literal["position_first", "velocity_first"] = Field(
-        "position_first", description="MPE2 moves with the old velocity; until PettingZoo 1.22 it was the new one."
-    )
+    integrator: Integrator = Field("position_first", description=INTEGRATOR)
 
     @field_validator("n_agents")
     @classmethod
@@ -42,8 +38,12 @@ class SpreadArgs(BaseModel):
             raise ValueError(f"spread needs at least 2 agents, not {value}")
         return value
 
+    def columns(self, team: str) -> dict[str, slice]:
+        """Return where in an observation the parts stand that scripted players read."""
+        return {"position": slice(2, 4), "landmarks": slice(4, 4 + 2 * self.n_agents)}
 
-class Spread:
+
+class Spread(ParticleWorlds):
     """N worlds of spread as one :class:`core.protocols.VecEnv`.
 
     Observations are float32 [N, A, 6A] (18 numbers at A = 3; layout in
@@ -51,20 +51,12 @@ class Spread:
     (:func:`envs.particle.spread_kernels.score`); actions are none, -x, +x, -y, +y. Episodes end by the time
     limit alone. At their end ``info`` has ``collisions``, the overlapping pairs of agents summed over the
     episode's steps, and ``occupied_landmarks``, the landmarks with an agent nearer than 0.1 in the last step.
-
-    Attributes:
-        positions: float64 [N, 2A, 2], agents, then landmarks; writable, to set up a situation.
-        velocities: float64 [N, 2A, 2]; a landmark's is zero.
-
-    Raises:
-        ValueError: there is no world, or actions, slots or seeds do not have the right shape or range.
+    A world's bodies are the agents, then the landmarks.
     """
 
     Args = SpreadArgs
 
     def __init__(self, n_envs: int, args: SpreadArgs) -> None:
-        if n_envs < 1:
-            raise ValueError(f"spread needs at least 1 world, not {n_envs}")
         n, size = args.n_agents, 6 * args.n_agents
         team = TeamSpec(
             name="agents",
@@ -75,75 +67,37 @@ class Spread:
             reward_dim=n,
             state_is_joint_obs=True,
         )
-        self.spec = EnvSpec(
+        spec = EnvSpec(
             teams=(team,),
             episode_limit=args.time_limit,
             info_keys=("collisions", "occupied_landmarks"),
             can_render=True,
         )
-        self.n_envs = n_envs
-        self.args = args
-        self.positions = np.zeros((n_envs, 2 * n, 2))
-        self.velocities = np.zeros((n_envs, 2 * n, 2))
-        self._bodies = np.concatenate(
+        bodies = np.concatenate(
             [
                 physics.make_bodies(n, radius=AGENT_RADIUS),
                 physics.make_bodies(n, radius=LANDMARK_RADIUS, movable=False, collides=False),
             ]
         )
-        self._force = np.zeros((2 * n, 2))
-        self._clock = np.zeros(n_envs, np.int64)
-        self._pairs = np.zeros(n_envs, np.int64)
-        self._streams = np.zeros(n_envs, np.uint64)
-        self._velocity_first = args.integrator == "velocity_first"
-        self._time_step = allocate_time_step(self.spec, n_envs)
+        super().__init__(n_envs, spec=spec, bodies=bodies, integrator=args.integrator)
+        self.args = args
 
-    def reset(self, slots: np.ndarray, seeds: np.ndarray) -> TimeStep:
-        """Start new episodes in ``slots`` (int64 [K]) from ``seeds`` (uint64 [K]); other slots are left alone."""
-        slots = np.ascontiguousarray(slots, np.int64)
-        seeds = np.ascontiguousarray(seeds, np.uint64)
-        if slots.shape != seeds.shape or slots.ndim != 1:
-            raise ValueError(f"slots and seeds must be [K] both, not {slots.shape} and {seeds.shape}")
-        if slots.size and not 0 <= slots.min() <= slots.max() < self.n_envs:
-            raise ValueError(f"slots must be within 0..{self.n_envs - 1}, not {slots}")
-        out = self._time_step
-        team = out.teams[0]
-        spread_reset(slots, seeds, self._streams, self.positions, self.velocities, self._clock, self._pairs, team.obs)
-        team.rewards[slots] = 0
-        for flags in (out.terminated, out.truncated, out.failed):
-            flags[slots] = False
-        return out
+    def _start(self, slots: np.ndarray, seeds: np.ndarray) -> None:
+        spread_reset(self.worlds, slots, seeds, self._time_step.teams[0].obs)
 
-    def step(self, actions: Sequence[np.ndarray], active: np.ndarray) -> TimeStep:
-        """Step the slots where ``active`` (bool [N]) holds; ``actions[0]`` is int64 [N, A]."""
-        moves = np.ascontiguousarray(actions[0], np.int64)
-        active = np.ascontiguousarray(active, np.bool_)
+    def _advance(self, active: np.ndarray) -> None:
         out = self._time_step
-        team = out.teams[0]
-        if moves.shape != team.rewards.shape or active.shape != out.truncated.shape:
-            raise ValueError(
-                f"actions must be {team.rewards.shape} and active {out.truncated.shape}, "
-                f"not {moves.shape} and {active.shape}"
-            )
+        team, info = out.teams[0], out.info
         spread_step(
-            moves,
+            self.worlds,
             active,
-            self._bodies,
-            self.positions,
-            self.velocities,
-            self._force,
-            self._clock,
-            self._pairs,
             team.obs,
             team.rewards,
             out.truncated,
-            out.info["collisions"],
-            out.info["occupied_landmarks"],
-            self.args.time_limit,
+            info["collisions"],
+            info["occupied_landmarks"],
             self.args.local_ratio,
-            self._velocity_first,
         )
-        return out
 
     def render(self, slot: int = 0) -> np.ndarray:
         """Draw one world: uint8 [400, 400, 3].
@@ -167,9 +121,7 @@ class Spread:
             color = (46, 170, 90) if occupied[j] else (58, 66, 80)
             canvas.disk(landmarks[j], LANDMARK_RADIUS, color, outline=(255, 255, 255))
         canvas.caption(
-            f"step {self._clock[slot]} / {self.args.time_limit}", f"{int(occupied.sum())} / {n} landmarks occupied"
+            f"step {self.worlds.clock[slot]} / {self.args.time_limit}",
+            f"{int(occupied.sum())} / {n} landmarks occupied",
         )
         return canvas.pixels()
-
-    def close(self) -> None:
-        """Nothing to give back."""
