@@ -66,7 +66,7 @@ def place_clear(
     end: int,
     half: float,
     gaps: np.ndarray,
-    obstacles: int,
+    standing: np.ndarray,
 ) -> None:
     """Place bodies as :func:`place` does, but none nearer than its gap to another one that stands already.
 
@@ -78,18 +78,38 @@ def place_clear(
         end: one past the last.
         half: of the square's side.
         gaps: float64 [M, M], the least distance of the centres of two bodies.
-        obstacles: the bodies obstacles..M-1 stand already, and so do 0..first-1.
+        standing: bool [M], who stands already; set for those that are placed.
     """
     for body in range(first, end):
-        for _ in range(_TRIES):
+        clear = False
+        tries = 0
+        while not clear and tries < _TRIES:
             place(streams, world, pos, body, body + 1, half)
             clear = True
             for other in range(pos.shape[0]):
-                if (other < body or other >= obstacles) and distance(pos, body, other) < gaps[body, other]:
-                    clear = False
-                    break
-            if clear:
-                break
+                clear = clear and not (standing[other] and distance(pos, body, other) < gaps[body, other])
+            tries += 1
+        standing[body] = True
+
+
+@kernel
+def write_all(pos: np.ndarray, vel: np.ndarray, movers: int, out: np.ndarray) -> int:
+    """Write positions and velocities of the bodies 0..movers-1, then positions of the rest; return the next index.
+
+    Args:
+        pos: positions.
+        vel: velocities.
+        movers: how many bodies can move; they stand first.
+        out: float32 [S].
+    """
+    at = 0
+    for body in range(pos.shape[0]):
+        out[at], out[at + 1] = pos[body, 0], pos[body, 1]
+        at += 2
+        if body < movers:
+            out[at], out[at + 1] = vel[body, 0], vel[body, 1]
+            at += 2
+    return at
 
 
 # Observations are written column block by column block, for a whole team at once: row r of ``out`` [A, O] is body

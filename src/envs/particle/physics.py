@@ -139,6 +139,22 @@ def integrate(pos: np.ndarray, vel: np.ndarray, force: np.ndarray, bodies: np.nd
 
 
 @kernel
+def confine(pos: np.ndarray, vel: np.ndarray, bodies: np.ndarray, ground: float) -> None:
+    """Keep whole bodies within hard walls at +-``ground``; a body at a wall loses its velocity into it."""
+    for a in range(bodies.shape[0]):
+        if not bodies[a].movable:
+            continue
+        limit = ground - bodies[a].radius
+        for axis in range(2):
+            if pos[a, axis] > limit:
+                pos[a, axis] = limit
+                vel[a, axis] = min(vel[a, axis], 0.0)
+            elif pos[a, axis] < -limit:
+                pos[a, axis] = -limit
+                vel[a, axis] = max(vel[a, axis], 0.0)
+
+
+@kernel
 def advance(
     pos: np.ndarray,
     vel: np.ndarray,

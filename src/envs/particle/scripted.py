@@ -9,10 +9,12 @@ from __future__ import annotations
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
+from scipy.optimize import linear_sum_assignment
 
 from core.data import TeamSpec
 from core.errors import UserError
 from core.registry import load
+from envs.particle import physics
 
 Fits = frozenset[tuple[str, str]]
 
@@ -104,8 +106,12 @@ def _steer(wish: np.ndarray, available: np.ndarray, near: float) -> np.ndarray:
     return np.where(available, scores, -np.inf).argmax(-1)
 
 
+_COASTING = physics.DT / physics.DAMPING
+"""How far a body goes on by itself, per velocity: 0.1 (1 + 0.75 + 0.75^2 + ...) = 0.4 seconds."""
+
+
 class Greedy:
-    """A predator that pushes towards the nearest living prey, along the longer axis."""
+    """A predator that goes for the nearest living prey: to where it would come to rest, from where oneself would."""
 
     fits: ClassVar[Fits | None] = frozenset({("predator_prey", "predator"), ("simple_tag", "predator")})
 
@@ -118,14 +124,17 @@ class Greedy:
         square = (preys**2).sum(-1)
         if "living" in self._columns:
             square = np.where(obs[..., self._columns["living"]] > 0, square, np.inf)
-        return _steer(_chosen(preys, square.argmin(-1)), available, near=0.0)
+        target = square.argmin(-1)
+        speed = _chosen(_points(obs[..., self._columns["prey_velocities"]]), target)
+        own_speed = obs[..., self._columns["velocity"]]
+        return _steer(_chosen(preys, target) + _COASTING * (speed - own_speed), available, near=0.0)
 
 
 class Fleeing:
-    """A prey that pushes to where the nearest predator would be farthest in half a second, walls considered."""
+    """A prey that pushes to where the nearest predator would be farthest, were it 0.6 away and stayed within walls."""
 
     fits: ClassVar[Fits | None] = frozenset({("predator_prey", "prey"), ("simple_tag", "prey")})
-    _AHEAD = 0.5
+    _AHEAD = 0.6
 
     def __init__(self, env_args: Any, team: TeamSpec) -> None:
         self._columns, self._ground = env_args.columns(team.name), env_args.ground
@@ -133,14 +142,15 @@ class Fleeing:
     def act(self, obs: np.ndarray, available: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         """See :class:`ScriptedPlayer`."""
         own = obs[..., None, self._columns["position"]]  # [N, A, 1, 2]
-        moved = np.clip(own + self._AHEAD * _DIRECTIONS, -self._ground, self._ground) - own  # [N, A, U, 2]
+        ahead = _COASTING * obs[..., None, self._columns["velocity"]] + self._AHEAD * _DIRECTIONS
+        moved = np.clip(own + ahead, -self._ground, self._ground) - own  # [N, A, U, 2]
         predators = _points(obs[..., self._columns["predators"]])  # [N, A, P, 2]
         distance = np.linalg.norm(predators[..., None, :, :] - moved[..., None, :], axis=-1)  # [N, A, U, P]
         return np.where(available, distance.min(-1), -np.inf).argmax(-1)
 
 
 class Nearest:
-    """An agent of spread that pushes towards its nearest landmark in sight; to the centre where it sees none."""
+    """An agent of spread that goes to its nearest landmark in sight; to the centre where it sees none."""
 
     fits: ClassVar[Fits | None] = frozenset({("spread", "agents"), ("spread_paper", "agents")})
 
@@ -151,11 +161,17 @@ class Nearest:
         """See :class:`ScriptedPlayer`."""
         landmarks, seen = _landmarks(obs, self._columns)
         square = np.where(seen, (landmarks**2).sum(-1), np.inf)
-        return _go(obs, self._columns, square.argmin(-1), available)
+        goal = _chosen(landmarks, square.argmin(-1))
+        centre = -obs[..., self._columns["position"]]
+        return _go(np.where(seen.any(-1, keepdims=True), goal, centre), obs, available)
 
 
 class Assigned:
-    """An agent of spread that pushes towards the landmark with its own number; to the centre until it sees it."""
+    """Spread's agents share the landmarks that any of them sees so that the sum of their distances is least.
+
+    One agent each, solved anew at every step (Hungarian method); who gets none goes to the centre. Unlike the
+    others it looks at the whole team's observations: a yardstick for what can be reached.
+    """
 
     fits: ClassVar[Fits | None] = Nearest.fits
 
@@ -164,8 +180,16 @@ class Assigned:
 
     def act(self, obs: np.ndarray, available: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         """See :class:`ScriptedPlayer`."""
-        own = np.broadcast_to(np.arange(obs.shape[1]), obs.shape[:2])
-        return _go(obs, self._columns, own, available)
+        landmarks, seen = _landmarks(obs, self._columns)
+        own = obs[..., self._columns["position"]]
+        witness = seen.argmax(1)  # [N, L], an agent that sees it
+        places = np.take_along_axis(landmarks + own[:, :, None], witness[:, None, :, None], axis=1)  # [N, 1, L, 2]
+        wishes = places - own[:, :, None]  # [N, A, L, 2]
+        known = np.asarray(seen.any(1))
+        cost = np.where(known[:, None], np.linalg.norm(wishes, axis=-1), 0.0)
+        goal = np.array([linear_sum_assignment(world)[1] for world in cost])
+        has_goal = np.take_along_axis(known, goal, axis=1)[..., None]
+        return _go(np.where(has_goal, _chosen(wishes, goal), -own), obs, available)
 
 
 def _points(columns: np.ndarray) -> np.ndarray:
@@ -186,9 +210,6 @@ def _landmarks(obs: np.ndarray, columns: dict[str, slice]) -> tuple[np.ndarray, 
     return landmarks, obs[..., columns["visible"]] > 0
 
 
-def _go(obs: np.ndarray, columns: dict[str, slice], goal: np.ndarray, available: np.ndarray) -> np.ndarray:
-    """Push towards landmark ``goal`` [N, A] where it is in sight, else towards the centre."""
-    landmarks, seen = _landmarks(obs, columns)
-    in_sight = np.take_along_axis(seen, goal[..., None], axis=-1)
-    wish = np.where(in_sight, _chosen(landmarks, goal), -obs[..., columns["position"]])
-    return _steer(wish, available, near=0.05)
+def _go(wish: np.ndarray, obs: np.ndarray, available: np.ndarray) -> np.ndarray:
+    """Go to ``wish`` [N, A, 2], relative to oneself, and stop there."""
+    return _steer(wish - _COASTING * obs[..., :2], available, near=0.05)

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from core.data import EnvSpec, TeamSpec
 from envs.particle import physics
-from envs.particle.drawing import AGENT_COLORS, Canvas
+from envs.particle.drawing import AGENT_COLORS, Canvas, view_of
 from envs.particle.spread_kernels import OCCUPIED, spread_reset, spread_step
 from envs.particle.worlds import INTEGRATOR, Integrator, ParticleWorlds
 
@@ -105,23 +105,27 @@ class Spread(ParticleWorlds):
         Agents are large disks with a trail against their velocity, a red rim marks a collision; landmarks
         are small disks, green where occupied. The view widens when an agent leaves it.
         """
-        n = self.args.n_agents
-        pos, vel = self.positions[slot], self.velocities[slot]
-        agents, landmarks = pos[:n], pos[n:]
-        canvas = Canvas(extent=max(1.3, float(np.abs(pos).max()) + 1.3 * AGENT_RADIUS))
-        occupied = np.linalg.norm(agents[:, None] - landmarks, axis=-1).min(axis=0) < OCCUPIED
-        overlaps = np.linalg.norm(agents[:, None] - agents, axis=-1) < 2 * AGENT_RADIUS
-        for i in range(n):
-            canvas.tail(agents[i] - 0.4 * vel[i], agents[i], AGENT_RADIUS, AGENT_COLORS[i % len(AGENT_COLORS)])
-        for i in range(n):
-            rim = (214, 40, 57) if overlaps[i].sum() > 1 else (255, 255, 255)
-            color = AGENT_COLORS[i % len(AGENT_COLORS)]
-            canvas.disk(agents[i], AGENT_RADIUS, (*color, 225), outline=rim, width=2)
-        for j in range(n):
-            color = (46, 170, 90) if occupied[j] else (58, 66, 80)
-            canvas.disk(landmarks[j], LANDMARK_RADIUS, color, outline=(255, 255, 255))
+        n, pos = self.args.n_agents, self.positions[slot]
+        canvas = Canvas(extent=view_of(pos))
+        occupied = draw_spread(canvas, pos[:n], self.velocities[slot, :n], pos[n:])
         canvas.caption(
-            f"step {self.worlds.clock[slot]} / {self.args.time_limit}",
-            f"{int(occupied.sum())} / {n} landmarks occupied",
+            f"step {self.worlds.clock[slot]} / {self.args.time_limit}", f"{occupied} / {n} landmarks occupied"
         )
         return canvas.pixels()
+
+
+def draw_spread(canvas: Canvas, agents: np.ndarray, vel: np.ndarray, landmarks: np.ndarray) -> int:
+    """Draw agents (positions [A, 2], velocities [A, 2]) and landmarks [A, 2]; return how many are occupied."""
+    n = len(agents)
+    occupied = np.linalg.norm(agents[:, None] - landmarks, axis=-1).min(axis=0) < OCCUPIED
+    overlaps = np.linalg.norm(agents[:, None] - agents, axis=-1) < 2 * AGENT_RADIUS
+    for i in range(n):
+        canvas.tail(agents[i] - 0.4 * vel[i], agents[i], AGENT_RADIUS, AGENT_COLORS[i % len(AGENT_COLORS)])
+    for i in range(n):
+        rim = (214, 40, 57) if overlaps[i].sum() > 1 else (255, 255, 255)
+        color = AGENT_COLORS[i % len(AGENT_COLORS)]
+        canvas.disk(agents[i], AGENT_RADIUS, (*color, 225), outline=rim, width=2)
+    for j in range(n):
+        color = (46, 170, 90) if occupied[j] else (58, 66, 80)
+        canvas.disk(landmarks[j], LANDMARK_RADIUS, color, outline=(255, 255, 255))
+    return int(occupied.sum())

@@ -16,6 +16,15 @@ Integrator = Literal["position_first", "velocity_first"]
 INTEGRATOR = "MPE2 moves with the old velocity; until PettingZoo 1.22 it was the new one."
 
 
+def blocks(**sizes: int) -> dict[str, slice]:
+    """Return name -> columns of blocks that stand one after another in an observation, given their sizes."""
+    found, start = {}, 0
+    for name, size in sizes.items():
+        found[name] = slice(start, start + size)
+        start += size
+    return found
+
+
 class Worlds(NamedTuple):
     """N worlds of M bodies, as kernels take them; the controlled bodies stand first, team after team.
 
