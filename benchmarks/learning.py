@@ -2,20 +2,23 @@
 
     python benchmarks/learning.py matrix spread lbf --seeds 3 --jobs 2
 
-A run that has completed already is not repeated, so an interrupted call can be started again.
+A run that has completed already with the same settings is not repeated, an interrupted one is continued.
 Results lie under results/learning/<group>; the pictures beside them.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
+
+from core.errors import UserError
+from observers.interrupts import Interrupted, interrupts
+from run_set import Run, RunSet
 
 ROOT = Path(__file__).resolve().parent.parent
 ALGORITHMS = ("asae", "coma", "iql", "vdn", "qmix")
@@ -23,39 +26,6 @@ ALGORITHMS = ("asae", "coma", "iql", "vdn", "qmix")
 COMA_TUNED = """critic_updates=8 critic_lr=0.001 returns=td_lambda td_lambda=0.6 entropy_coef=0.03 lr=0.0004
     standardise_advantages=true target_update_interval_or_tau=0.05"""
 VARIANTS = {"coma_tuned": ("coma", COMA_TUNED.split())}
-
-
-@dataclass(frozen=True)
-class Run:
-    """One training run: algorithm, environment, seed and further settings."""
-
-    group: str
-    algorithm: str
-    environment: str
-    seed: int
-    words: tuple[str, ...]
-
-    @property
-    def results(self) -> Path:
-        """Folder of the group's results."""
-        return ROOT / "results" / "learning" / self.group
-
-    def command(self) -> list[str]:
-        """The command line, as a user would type it."""
-        words = [f"seed={self.seed}", f"local_results_path={self.results.relative_to(ROOT)}", *self.words]
-        config, variant = VARIANTS.get(self.algorithm, (self.algorithm, ()))
-        if variant:
-            words += [f"name={self.algorithm}", *variant]
-        return ["src/main.py", f"--config={config}", f"--env-config={self.environment}", "with", *words]
-
-    def completed(self) -> bool:
-        """Whether a run with this very command is on file."""
-        for info in self.results.glob(f"sacred/{self.algorithm}/*/*/run.json"):
-            command = info.with_name("command.json")
-            same = command.is_file() and json.loads(command.read_text()) == self.command()
-            if same and json.loads(info.read_text())["status"] == "COMPLETED":
-                return True
-        return False
 
 
 def runs(group: str, seeds: int, algorithms: Sequence[str]) -> Iterator[Run]:
@@ -74,24 +44,14 @@ def runs(group: str, seeds: int, algorithms: Sequence[str]) -> Iterator[Run]:
     for seed in range(1, seeds + 1):
         for environment, words in tasks[group]:
             for algorithm in algorithms:
-                yield Run(group, algorithm, environment, seed, ("save_model=false", *words))
+                config, variant = VARIANTS.get(algorithm, (algorithm, []))
+                own = [f"name={algorithm}", *variant] if variant else []
+                panel = f"{group}: {' '.join(words)}"
+                settings = (f"seed={seed}", *words, *own)
+                yield Run(panel=panel, line=algorithm, config=config, env=environment, words=settings)
 
 
-def play(run: Run) -> str:
-    """Run one command, unless it has completed before; returns a line about it."""
-    about = f"{run.group}: {run.algorithm} seed {run.seed} {' '.join(run.words)}"
-    if run.completed():
-        return f"done before  {about}"
-    ended = subprocess.run([sys.executable, *run.command()], cwd=ROOT, capture_output=True, text=True)
-    if ended.returncode != 0:
-        return f"FAILED       {about}\n{ended.stdout[-500:]}{ended.stderr[-2000:]}"
-    lines = ended.stdout.strip().splitlines()
-    folder = Path(lines[-1].partition("Results: ")[2])
-    (folder / "command.json").write_text(json.dumps(run.command()))
-    return f"{lines[-2]}  {about}"
-
-
-def main() -> None:
+def main() -> int:
     """Run the groups, then draw them."""
     cli = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     cli.add_argument("groups", nargs="+", choices=["matrix", "spread", "lbf", "lbf-coop"])
@@ -99,15 +59,25 @@ def main() -> None:
     cli.add_argument("--seeds", type=int, default=3)
     cli.add_argument("--jobs", type=int, default=2)
     args = cli.parse_args()
-    todo = [run for group in args.groups for run in runs(group, args.seeds, args.algorithms)]
-    with ThreadPoolExecutor(args.jobs) as pool:
-        for line in pool.map(play, todo):
-            print(line, flush=True)
-    for group in args.groups:
-        folder = ROOT / "results" / "learning" / group
-        drawn = ["--center", "median", "--metric", "test_return_mean", "--table", "--out", f"{folder}.png"]
-        subprocess.run([sys.executable, "src/plot.py", str(folder), *drawn], cwd=ROOT, check=True)
+    try:
+        with interrupts():
+            for group in args.groups:
+                folder = ROOT / "results" / "learning" / group
+                found, todo = RunSet(folder), list(runs(group, args.seeds, args.algorithms))
+                with found.locked():
+                    for failure in found.play(todo, jobs=args.jobs):
+                        print(failure, file=sys.stderr)
+                done = [str(path) for path in map(found.completed, todo) if path is not None]
+                drawn = ["--center", "median", "--metric", "test_return_mean", "--table", "--out", f"{folder}.png"]
+                if done:
+                    subprocess.run([sys.executable, "src/plot.py", *done, *drawn], cwd=ROOT, check=True)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except Interrupted as interrupted:
+        return interrupted.exit_status
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -78,7 +78,7 @@ def draw(
 
 
 def draw_curves(found: Sequence[Curve], out: str | Path, *, y_label: str, title: str | None, x_label: str) -> None:
-    """Draw curves, one panel per ``Curve.panel``, one colour per ``Curve.group``.
+    """Draw curves, one panel per ``Curve.panel``, one colour per ``Curve.group``, both in the order given.
 
     Raises:
         UserError: the picture cannot be written.
@@ -88,7 +88,7 @@ def draw_curves(found: Sequence[Curve], out: str | Path, *, y_label: str, title:
     from matplotlib.figure import Figure
 
     panels = list(dict.fromkeys(curve.panel for curve in found))
-    groups = sorted({curve.group for curve in found})
+    groups = list(dict.fromkeys(curve.group for curve in found))
     columns = min(3, len(panels))
     rows = -(-len(panels) // columns)
     with mpl.rc_context(RC):
@@ -181,7 +181,15 @@ def write_csv(found: Sequence[Curve], path: str | Path) -> None:
 
 
 def table(found: Sequence[Curve], *, center: str = "iqm", share: float = 0.0) -> str:
-    """Return the final values as text: median, interquartile mean, interval and number of seeds per group.
+    """Return :func:`final_values` as text."""
+    rows = final_values(found, center=center, share=share)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
+
+
+def final_values(found: Sequence[Curve], *, center: str = "iqm", share: float = 0.0) -> list[list[str]]:
+    """Return a heading and one row per curve: median, interquartile mean, interval and number of seeds.
 
     Args:
         found: the curves.
@@ -202,9 +210,7 @@ def table(found: Sequence[Curve], *, center: str = "iqm", share: float = 0.0) ->
         span = "one seed: none" if np.isnan(low) else f"[{low:.4g}, {high:.4g}]"
         middle = [f"{float(np.median(finals)):.4g}", f"{float(iqm(finals, axis=0)[0]):.4g}"]
         rows.append([curve.panel, curve.group, str(curve.n_seeds), *middle, span, f"{curve.steps[-1]:,.0f}"])
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
+    return rows
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -71,15 +71,20 @@ def test_a_package_imports_only_what_lies_below_it(package):
 
 
 def test_the_top_is_a_ladder():
-    """main -> session -> experiment and what it is made of; nothing in a package imports any of them."""
+    """main -> session -> experiment and what it is made of; nothing in a package imports any of them.
+
+    plot, and reproduce with what it is made of, stand beside it: they see runs by their command line and their files.
+    """
     ladder = ["core", "resuming", "players", "options", "team", "experiment", "snapshot", "filming", "session", "main"]
-    assert set(ladder) | {"plot"} == TOP | {"core"}
+    beside = {"plot": set(), "run_set": {"options", "resuming"}, "figures": {"run_set"}}
+    beside["reproduce"] = {"figures", "run_set", "plot"}
+    assert set(ladder) | set(beside) == TOP | {"core"}
     for path in SOURCE.glob("*.py"):
-        if path.stem == "plot":
-            continue
-        above = ladder[ladder.index(path.stem) + 1 :]
-        assert {name.split(".")[0] for name in imports(path)[0]} & {*above, "plot"} == set()
-    assert {name.split(".")[0] for name in imports(SOURCE / "plot.py")[0]} <= {"observers", "core"}
+        used = {name.split(".")[0] for name in imports(path)[0]}
+        if path.stem in beside:
+            assert used <= beside[path.stem] | {"observers", "components", "core"}, path
+        else:
+            assert used & {*ladder[ladder.index(path.stem) + 1 :], *beside} == set(), path
 
 
 def test_no_cycles():

@@ -1,0 +1,196 @@
+"""Sets of runs: several at once, none twice, interrupted ones continued.
+
+A run is on file already if one with the same settings has completed: what is compared are the settings that it
+resolves to now with those on record, so that a changed default or YAML file makes another run of it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from components import checkpoint
+from core.errors import UserError
+from options import resolve
+from resuming import FREE, different, models_folder
+
+MAIN = Path(__file__).resolve().parent / "main.py"
+NOT_COMPARED = (FREE - {"t_max"}) | {"resume", "load_step"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One training run.
+
+    Attributes:
+        panel, line: where it belongs in a picture.
+        config, env: names of the settings files.
+        words: further settings, seed included.
+        teams: who plays a team ("prey=random").
+    """
+
+    panel: str
+    line: str
+    config: str
+    env: str
+    words: tuple[str, ...]
+    teams: tuple[str, ...] = ()
+
+    @property
+    def about(self) -> str:
+        """Short, for people."""
+        seed = next((word for word in self.words if word.startswith("seed=")), "")
+        return f"{self.panel}: {self.line} {seed}".strip()
+
+    def arguments(self, results: Path) -> list[str]:
+        """Its command line."""
+        teams = [word for team in self.teams for word in ("--team", team)]
+        options = [f"--config={self.config}", f"--env-config={self.env}", *teams]
+        return [*options, "with", *self.words, f"local_results_path={results}"]
+
+    def settings(self) -> dict[str, Any]:
+        """What it would run with now.
+
+        Raises:
+            UserError: the settings are wrong.
+        """
+        return resolve(self.config, self.env, self.words, self.teams).flat()
+
+
+@dataclass(frozen=True)
+class _Filed:
+    """A run on file."""
+
+    folder: Path
+    status: str
+    config: dict[str, Any]
+
+
+def _filed(results: Path) -> Iterator[_Filed]:
+    for path in sorted(results.glob("sacred/*/*/*/run.json"), key=lambda path: path.stat().st_mtime_ns):
+        with contextlib.suppress(OSError, ValueError, KeyError):  # being written, or torn by a kill
+            status = json.loads(path.read_text())["status"]
+            yield _Filed(path.parent, status, json.loads(path.with_name("config.json").read_text()))
+
+
+class RunSet:
+    """The runs of one results folder.
+
+    Args:
+        results: folder (``local_results_path`` of its runs).
+        say: where lines about progress go.
+    """
+
+    def __init__(self, results: Path, *, say: Callable[[str], None] = print) -> None:
+        self.results = results.resolve()
+        self._say = say
+        self._live: set[subprocess.Popen[str]] = set()
+        self._stopped = threading.Event()
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Work in the folder alone: two at once would continue each other's runs.
+
+        Raises:
+            UserError: another process works in it, or it cannot be written.
+        """
+        try:
+            self.results.mkdir(parents=True, exist_ok=True)
+            with (self.results / ".lock").open("w") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                yield
+        except BlockingIOError as error:
+            raise UserError(f"Another process runs a set of runs in {self.results}: wait for its end.") from error
+        except (PermissionError, NotADirectoryError, FileExistsError) as error:
+            raise UserError(f"Results cannot be written to {self.results}: {error.strerror}.") from error
+
+    def completed(self, run: Run) -> Path | None:
+        """Return the folder of a completed run with these settings, None where there is none."""
+        return next((one.folder for one in self._same(run) if one.status == "COMPLETED"), None)
+
+    def _same(self, run: Run) -> list[_Filed]:
+        """Runs on file with its settings, the newest last."""
+        wanted = run.settings()
+        return [one for one in _filed(self.results) if not different(one.config, wanted).keys() - NOT_COMPARED]
+
+    def _resumable(self, run: Run) -> Path | None:
+        """Return the checkpoint of an interrupted run that came furthest."""
+        found = []
+        for one in self._same(run):
+            with contextlib.suppress(UserError):
+                found.append(checkpoint.find(models_folder(one.folder)))
+        return max(found, key=lambda folder: int(folder.name), default=None)
+
+    def play(self, runs: Sequence[Run], *, jobs: int) -> list[str]:
+        """Run what has not completed yet, ``jobs`` at once.
+
+        Ctrl-C stops the runs that are going on, which save themselves; the next call continues them.
+
+        Returns:
+            one message for every run that failed.
+
+        Raises:
+            UserError: the settings of a run are wrong (nothing was started then).
+        """
+        todo = [run for run in runs if self.completed(run) is None]
+        self._say(f"{len(runs)} runs, {len(runs) - len(todo)} of them completed before")
+        failures = []
+        pool = ThreadPoolExecutor(jobs)
+        try:
+            waiting = {pool.submit(self._one, run): run for run in todo}
+            for number, future in enumerate(as_completed(waiting), 1):
+                ended, error = future.result()
+                self._say(f"[{number}/{len(todo)}] {waiting[future].about}: {ended}")
+                failures += [f"{waiting[future].about}: {error}"] if error else []
+        except BaseException:
+            self._stop()
+            raise
+        finally:
+            pool.shutdown(cancel_futures=True)
+        return failures
+
+    def _stop(self) -> None:
+        """Ask what runs to save and end."""
+        self._stopped.set()
+        for process in list(self._live):
+            process.terminate()
+
+    def _one(self, run: Run) -> tuple[str, str]:
+        """Run one to its end: what to say, and what went wrong (empty if nothing)."""
+        saved = self._resumable(run)
+        words = run.arguments(self.results)
+        if saved is not None:
+            kept = [word for word in run.words if word.partition("=")[0] in FREE]
+            words = ["with", f"resume={saved}", f"local_results_path={self.results}", *kept]
+        command = [sys.executable, str(MAIN), *words]
+        # a session of its own: Ctrl-C reaches this process alone, which passes it on
+        with subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            start_new_session=True,
+        ) as process:  # fmt: skip
+            self._live.add(process)
+            if self._stopped.is_set():
+                process.terminate()
+            out, err = process.communicate()
+            self._live.discard(process)
+        if process.returncode:
+            return f"FAILED (exit status {process.returncode})", err.strip()[-2000:] or out.strip()[-500:]
+        self._forget_replay(run)
+        lines = out.strip().splitlines()
+        return ("continued, " if saved else "") + (lines[-2] if len(lines) > 1 else "COMPLETED"), ""
+
+    def _forget_replay(self, run: Run) -> None:
+        """Remove the replay buffer of a run that is over: the bulk of its bytes, of use for a continuation only."""
+        folder = self.completed(run)
+        if folder is not None:
+            for path in models_folder(folder).glob(f"*/{checkpoint.REPLAY}"):
+                path.unlink(missing_ok=True)
