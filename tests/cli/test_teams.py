@@ -73,6 +73,27 @@ def test_several_teams_and_the_result_of_the_first_that_learns(tools, play):
     assert tools.read(folder, "run")["result"] == metrics["test_blue_return_mean"]["values"][-1]
 
 
+@pytest.mark.parametrize(
+    ("team", "folder"),
+    [
+        ("prey=coma", "asae_prey-coma"),
+        ("preys=fleeing", "asae_prey-fleeing"),
+        ("predators=greedy", "asae_predator-greedy"),
+    ],
+)
+def test_predators_and_preys(cli, tools, team, folder):
+    """The real game of two teams; singular and plural name the same team."""
+    words = ["env_args.n_predators=3", "env_args.n_preys=2", "env_args.time_limit=10", "batch_size_run=4", "t_max=80"]
+    outcome = cli("--config=asae", "--env-config=predator_prey", "--team", team, "with", *SMALL, *words)
+    assert (outcome.status, outcome.err) == (0, "")
+    (run,) = cli.runs()
+    assert run.parts[-3] == folder
+    metrics = tools.read(run, "metrics")
+    assert {"test_capture_rate_mean", "test_predator_return_mean", "test_prey_return_mean"} <= metrics.keys()
+    learnt = {key.partition("_")[0] for key in metrics if key.endswith("critic_loss")}
+    assert learnt == {"prey=coma": {"predator", "prey"}, "preys=fleeing": {"predator"}}.get(team, {"prey"})
+
+
 def test_print_config_shows_every_team_with_origins(cli):
     words = ["--config=asae", "--env-config=toy", "--team", "blue=coma", "--print-config", "with", TWO]
     outcome = cli(*words, "team.blue.lr=1e-4", "lr=0.5")
