@@ -159,3 +159,45 @@ def test_the_cache_stamp_changes_with_any_file_of_the_package(tmp_path):
     assert compiling._package_stamp(tmp_path) != first
     stamp = compiling._package_stamp(Path(physics.__file__).parent)
     assert physics.advance._cache._cache_file._source_stamp == stamp
+
+
+@given(
+    x=st.floats(-5, 5, allow_nan=False),
+    y=st.floats(-5, 5, allow_nan=False),
+    vx=st.floats(-3, 3, allow_nan=False),
+    vy=st.floats(-3, 3, allow_nan=False),
+)
+@settings(deadline=None)
+def test_walls_hold_whole_bodies_and_take_the_velocity_into_them(x, y, vx, vy):
+    bodies = physics.make_bodies(1, radius=0.25)
+    pos, vel = np.array([[x, y]]), np.array([[vx, vy]])
+    physics.confine(pos, vel, bodies, 1.0)
+    for before, speed, after, rest in zip((x, y), (vx, vy), pos[0], vel[0], strict=True):
+        assert after == min(max(before, -0.75), 0.75)
+        assert rest == (speed if before == after else speed if speed * before <= 0 else 0.0)
+
+
+def test_walls_leave_fixed_bodies_where_they_are():
+    pos, vel = np.array([[3.0, 0.0]]), np.zeros((1, 2))
+    physics.confine(pos, vel, physics.make_bodies(1, radius=0.1, movable=False), 1.0)
+    assert pos.tolist() == [[3.0, 0.0]]
+
+
+@given(x=coordinates, y=coordinates, vx=st.floats(-2, 2), vy=st.floats(-2, 2))
+@settings(deadline=None)
+def test_fixed_disks_hold_bodies_off_and_let_them_slide(x, y, vx, vy):
+    bodies = np.concatenate([physics.make_bodies(1, radius=0.1), physics.make_bodies(1, radius=0.2, movable=False)])
+    pos, vel = np.array([[x, y], [0.0, 0.0]]), np.array([[vx, vy], [0.0, 0.0]])
+    physics.keep_off(pos, vel, bodies, 1)
+    if math.hypot(x, y) >= 0.3:
+        assert pos[0].tolist() == [x, y]
+        assert vel[0].tolist() == [vx, vy]
+        return
+    assert math.hypot(*pos[0]) == pytest.approx(0.3)
+    outwards = pos[0] / 0.3
+    if math.hypot(x, y) > 1e-6:
+        np.testing.assert_allclose(outwards, np.array([x, y]) / math.hypot(x, y), atol=1e-9)
+    sideways = np.array([-outwards[1], outwards[0]])
+    assert vel[0] @ sideways == pytest.approx(np.array([vx, vy]) @ sideways, abs=1e-9)
+    assert vel[0] @ outwards == pytest.approx(max(np.array([vx, vy]) @ outwards, 0), abs=1e-9)
+    assert not pos[1].any()

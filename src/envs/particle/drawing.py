@@ -127,7 +127,7 @@ def draw_chase(
         if bodies["movable"][i]:
             canvas.tail(pos[i] - 0.4 * vel[i], pos[i], bodies["radius"][i], colors[i])
         else:
-            canvas.cross(pos[i], bodies["radius"][i], (*colors[i], 130))
+            canvas.cross(pos[i], bodies["radius"][i], colors[i])
     for i in range(agents):  # above all trails
         if bodies["movable"][i]:
-            canvas.disk(pos[i], bodies["radius"][i], (*colors[i], 235), outline=(255, 255, 255))
+            canvas.disk(pos[i], bodies["radius"][i], colors[i], outline=colors[i], width=2)  # preys are small

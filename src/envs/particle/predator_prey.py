@@ -23,7 +23,7 @@ class PredatorPreyArgs(Section):
     n_predators: int = Field(3, ge=1, description="Agents of the team 'predator'.")
     n_preys: int = Field(3, ge=1, description="Agents of the team 'prey'.")
     time_limit: int = Field(150, ge=1, description="Steps of an episode; it ends earlier when all are captured.")
-    ground: float = Field(2.2, gt=0, description="The walls stand at +-ground in both axes.")
+    ground: float = Field(2.5, gt=0, description="The walls stand at +-ground in both axes.")
     n_obstacles: int = Field(2, ge=0, description="Fixed bodies near the centre.")
     obstacle_radius: float = Field(0.2, gt=0, description="Size of an obstacle.")
     obstacle_spread: float = Field(0.5, gt=0, description="Obstacles' centres lie within +-this in both axes.")

@@ -23,7 +23,7 @@ from envs.particle.geometry import (
     write_relative,
     write_velocities,
 )
-from envs.particle.physics import advance, confine
+from envs.particle.physics import advance, confine, keep_off
 from envs.particle.worlds import Worlds, begin
 
 
@@ -206,6 +206,7 @@ def predator_prey_step(
             continue
         pos, vel, bodies = worlds.pos[k], worlds.vel[k], worlds.bodies[k]
         advance(pos, vel, worlds.force, bodies, worlds.actions[k], worlds.velocity_first)
+        keep_off(pos, vel, bodies, end)
         confine(pos, vel, bodies, rules.ground)
         captured = capture(pos, vel, bodies, rules)
         rewards[0][k, 0], rewards[1][k, 0] = score(pos, bodies, rules, captured)

@@ -103,7 +103,7 @@ class Spread(ParticleWorlds):
         """Draw one world: uint8 [400, 400, 3].
 
         Agents are large disks with a trail against their velocity, a red rim marks a collision; landmarks
-        are small disks, green where occupied. The view widens when an agent leaves it.
+        are small disks, amber, green where occupied. The view widens when an agent leaves it.
         """
         n, pos = self.args.n_agents, self.positions[slot]
         canvas = Canvas(extent=view_of(pos))
@@ -126,6 +126,6 @@ def draw_spread(canvas: Canvas, agents: np.ndarray, vel: np.ndarray, landmarks: 
         color = AGENT_COLORS[i % len(AGENT_COLORS)]
         canvas.disk(agents[i], AGENT_RADIUS, (*color, 225), outline=rim, width=2)
     for j in range(n):
-        color = (46, 170, 90) if occupied[j] else (58, 66, 80)
+        color = (46, 170, 90) if occupied[j] else (240, 178, 41)
         canvas.disk(landmarks[j], LANDMARK_RADIUS, color, outline=(255, 255, 255))
     return int(occupied.sum())
