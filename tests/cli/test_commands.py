@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).parents[2] / "src"
-ALGORITHMS = ["asae", "coma", "coma_pymarl", "iql", "qmix", "vdn"]
+ALGORITHMS = ["asae", "coma", "coma_pymarl", "coma_tuned", "iql", "qmix", "vdn"]
 WORKERS = {"pettingzoo": "env_args.key=mpe2.simple_spread_v3", "gymma": "env_args.key=lbforaging:Foraging-5x5-2p-1f-v3"}
 
 
