@@ -22,10 +22,13 @@ from run_set import Run, RunSet
 
 ROOT = Path(__file__).resolve().parent.parent
 ALGORITHMS = ("asae", "coma", "iql", "vdn", "qmix")
-# name -> algorithm and settings: COMA with what asae.yaml shares with it, and the learning rate of one epoch, not two
-COMA_TUNED = """critic_updates=8 critic_lr=0.001 returns=td_lambda td_lambda=0.6 entropy_coef=0.03 lr=0.0004
-    standardise_advantages=true target_update_interval_or_tau=0.05"""
-VARIANTS = {"coma_tuned": ("coma", COMA_TUNED.split())}
+# what climbing needs: no future to value, and policies that keep trying while the critic learns the payoffs
+CLIMBING = """gamma=0 use_rnn=false parameter_sharing=none lr=0.0005 entropy_coef=0.03 standardise_advantages=false
+    critic_updates=8 critic_lr=0.001"""
+# (game, algorithm) -> further settings; two_step as in the QMIX paper (arXiv 1803.11485, section 5): always exploring
+TUNED = {("climbing", name): tuple(CLIMBING.split()) for name in ("asae", "coma", "coma_tuned")} | {
+    ("two_step", name): ("epsilon_finish=1.0",) for name in ("iql", "vdn", "qmix")
+}
 
 
 def runs(group: str, seeds: int, algorithms: Sequence[str]) -> Iterator[Run]:
@@ -34,7 +37,7 @@ def runs(group: str, seeds: int, algorithms: Sequence[str]) -> Iterator[Run]:
     tasks: dict[str, list[tuple[str, tuple[str, ...]]]] = {
         "matrix": [
             ("matrix_game", ("env_args.game=penalty", "env_args.k=0", "t_max=50000", "test_interval=5000")),
-            ("matrix_game", ("env_args.game=climbing", "t_max=150000", "test_interval=10000")),
+            ("matrix_game", ("env_args.game=climbing", "t_max=500000", "test_interval=10000")),
             ("matrix_game", ("env_args.game=two_step", "t_max=20000", "test_interval=1000")),
         ],
         "spread": [("spread", ("env_args.n_agents=3", "t_max=1000000"))],
@@ -44,11 +47,10 @@ def runs(group: str, seeds: int, algorithms: Sequence[str]) -> Iterator[Run]:
     for seed in range(1, seeds + 1):
         for environment, words in tasks[group]:
             for algorithm in algorithms:
-                config, variant = VARIANTS.get(algorithm, (algorithm, []))
-                own = [f"name={algorithm}", *variant] if variant else []
+                game = words[0].removeprefix("env_args.game=")
+                settings = (f"seed={seed}", *words, *TUNED.get((game, algorithm), ()))
                 panel = f"{group}: {' '.join(words)}"
-                settings = (f"seed={seed}", *words, *own)
-                yield Run(panel=panel, line=algorithm, config=config, env=environment, words=settings)
+                yield Run(panel=panel, line=algorithm, config=algorithm, env=environment, words=settings)
 
 
 def main() -> int:
