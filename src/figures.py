@@ -125,10 +125,11 @@ def _predators_alone(choice: Choice) -> list[Run]:
 
 
 def _competition(choice: Choice) -> list[Run]:
+    first, second = choice.algorithms or ("asae", "coma")
     return [
         run
         for n in choice.sizes or (2, 3, 4)
-        for config, prey in (("asae", "coma"), ("coma", "asae"))
+        for config, prey in ((first, second), (second, first))
         for run in _chase(choice, f"{n} vs {n}", n, n, config, prey, f"{config} predators, {prey} preys")
     ]
 
@@ -172,13 +173,14 @@ def change(curves: Curves) -> str:
 
 
 def advantage(curves: Curves) -> str:
-    """By how much ASAE's predators end above COMA's."""
+    """By how much the first algorithm's predators end above the second's."""
     parts = []
     for panel, members in _panels(curves).items():
-        last = {curve.group.partition(" ")[0]: curve.center[-1] for curve in members}
-        if {"asae", "coma"} <= last.keys():
-            gap = last["asae"] - last["coma"]
-            parts.append(f"{panel}: asae {last['asae']:.2f}, coma {last['coma']:.2f} ({gap:+.2f})")
+        if len(members) == 2:
+            names = [curve.group.partition(" ")[0] for curve in members]
+            last = [float(curve.center[-1]) for curve in members]
+            both = ", ".join(f"{name} {value:.2f}" for name, value in zip(names, last, strict=True))
+            parts.append(f"{panel}: {both} ({last[0] - last[1]:+.2f})")
     return "; ".join(parts)
 
 

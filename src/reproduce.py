@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from run_set import Run, RunSet
 
 NAMES = ("fig5", "fig6", "fig7", "fig8", "fig9", "fig11", "ablate")
+CHOSEN = {"fig5": 1, "fig6": 1, "fig7": 2, "fig8": 2}  # figures whose algorithms can be chosen -> at least so many
 ABOUT = """\
 fig5    spread, N = 3, 4, 5: asae, coma, iql, vdn, qmix
 fig6    predators (2, 3, 4) against three random preys: the same algorithms
@@ -45,8 +46,8 @@ def parser() -> argparse.ArgumentParser:
     cli.add_argument("--seeds", type=int, default=5, metavar="N", help="runs of everything (default: %(default)s)")
     cli.add_argument("--scale", type=float, default=1.0, metavar="X", help="of the environment steps (default: 1)")
     cli.add_argument("--jobs", type=int, default=2, metavar="N", help="runs at once (default: %(default)s)")
-    cli.add_argument("--algorithms", nargs="+", default=[], metavar="NAME", help="instead of the five (fig5, fig6)")
-    cli.add_argument("--sizes", nargs="+", type=int, default=[], metavar="N", help="instead of the figure's own")
+    cli.add_argument("--algorithms", nargs="+", default=[], metavar="NAME", help="others than the figure's own")
+    cli.add_argument("--sizes", nargs="+", type=int, default=[], metavar="N", help="other numbers of agents")
     cli.add_argument("--results", type=Path, default=Path("results/reproduce"), help="folder (default: %(default)s)")
     cli.add_argument("--draw", action="store_true", help="run nothing, draw what has completed")
     return cli
@@ -97,8 +98,11 @@ def _check(given: argparse.Namespace) -> None:
             raise UserError(f"--{option} must be above 0, got {getattr(given, option)}.")
     if any(size < 1 for size in given.sizes):
         raise UserError(f"--sizes must be 1 or more, got {' '.join(map(str, given.sizes))}.")
-    if given.algorithms and not {"fig5", "fig6"} & set(given.figures):
-        raise UserError("--algorithms is for fig5 and fig6: the other figures name theirs.")
+    wanted = [CHOSEN.get(name, 0) for name in given.figures]
+    if given.algorithms and not all(wanted):
+        raise UserError(f"--algorithms is for {', '.join(CHOSEN)}: the other figures have asae alone.")
+    if given.algorithms and 2 in wanted and len(given.algorithms) != 2:
+        raise UserError(f"fig7 and fig8 need two --algorithms, got {' '.join(given.algorithms)}.")
 
 
 def _show(name: str, figure: Figure, choice: Choice, todo: Sequence[Run], runs: RunSet) -> None:

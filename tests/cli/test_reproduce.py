@@ -98,6 +98,10 @@ def test_choices_narrow_a_figure():
     (run,) = FIGURES["fig5"].runs(choice)
     assert (keys(run)["name"], keys(run)["env_args.n_agents"]) == ("vdn", 4)
     assert (keys(run)["lr"], keys(run)["t_max"]) == (0.1, 7)
+    chase = FIGURES["fig8"].runs(Choice(seeds=1, sizes=(3,), algorithms=("asae", "coma_tuned")))
+    assert [(one.config, one.teams) for one in chase] == [
+        ("asae", ("prey=coma_tuned",)), ("coma_tuned", ("prey=asae",))
+    ]  # fmt: skip
 
 
 # -- the whole way ---------------------------------------------------------------------------------------------------
@@ -140,7 +144,8 @@ def test_two_teams_are_run_drawn_and_not_repeated(call, tmp_path, monkeypatch):
         (["fig5", "--scale", "nan"], ["--scale", "above 0"]),
         (["fig5", "--jobs", "0"], ["--jobs", "above 0"]),
         (["fig5", "--sizes", "0"], ["--sizes", "1 or more"]),
-        (["fig7", "--algorithms", "iql"], ["--algorithms", "fig5 and fig6"]),
+        (["fig9", "--algorithms", "iql"], ["--algorithms", "fig5, fig6, fig7, fig8"]),
+        (["fig7", "--algorithms", "iql"], ["fig7 and fig8 need two --algorithms", "iql"]),
         (["fig5", "--algorithms", "asea"], ["asea", "Did you mean 'asae'"]),
         (["fig5", "with", "lrr=1"], ["lrr", "Did you mean 'lr'"]),
         (["fig5", "--draw"], ["None of the 75 runs has completed"]),
