@@ -55,7 +55,7 @@ def resumed(path: Any) -> tuple[Path, dict[str, Any]]:
 
 def different(saved: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
     """Return the settings that are not the same: key (``env_args.x``) -> (saved, now), None where absent."""
-    saved, now = _flat(saved), _flat(now)
+    saved, now = flattened(saved), flattened(now)
     keys = dict.fromkeys([*saved, *now])
     return {key: (saved.get(key), now.get(key)) for key in keys if saved.get(key) != now.get(key)}
 
@@ -72,8 +72,8 @@ def in_words(found: Mapping[str, tuple[Any, Any]]) -> str:
     return ", ".join(f"{key}={there!r} there and {here!r} here" for key, (there, here) in found.items())
 
 
-def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """env_args and team with dotted keys, at every depth."""
+def flattened(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings as Sacred records them, with dotted keys (``env_args.x``, ``team.prey.lr``)."""
     plain = as_json(settings)
     while nested := [key for key, value in plain.items() if isinstance(value, dict)]:
         for key in nested:
@@ -87,7 +87,7 @@ def check_same_run(now: Mapping[str, Any], saved: Mapping[str, Any], origins: Ma
     Raises:
         UserError: it changes something else.
     """
-    known = _flat(saved)
+    known = flattened(saved)
     for key, (before, asked) in different(saved, now).items():
         new = key not in known and origins.get(key) != "command line"  # a setting that came after that run
         if key not in NOT_RESUMED | FREE and not new:

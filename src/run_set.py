@@ -21,7 +21,7 @@ from typing import Any
 from components import checkpoint
 from core.errors import UserError
 from options import resolve
-from resuming import FREE, different, models_folder
+from resuming import FREE, different, flattened, models_folder
 
 MAIN = Path(__file__).resolve().parent / "main.py"
 NOT_COMPARED = (FREE - {"t_max"}) | {"resume", "load_step"}
@@ -82,6 +82,12 @@ def _filed(results: Path) -> Iterator[_Filed]:
             yield _Filed(path.parent, status, json.loads(path.with_name("config.json").read_text()))
 
 
+def _changed(config: dict[str, Any], wanted: dict[str, Any], asked: set[str]) -> set[str]:
+    """Settings that differ; one that came after that run does not count unless it is asked for."""
+    later = flattened(wanted).keys() - flattened(config).keys() - asked
+    return different(config, wanted).keys() - NOT_COMPARED - {key for key in later if not key.endswith(".plays")}
+
+
 class RunSet:
     """The runs of one results folder.
 
@@ -119,8 +125,8 @@ class RunSet:
 
     def _same(self, run: Run) -> list[_Filed]:
         """Runs on file with its settings, the newest last."""
-        wanted = run.settings()
-        return [one for one in _filed(self.results) if not different(one.config, wanted).keys() - NOT_COMPARED]
+        wanted, asked = run.settings(), {word.partition("=")[0] for word in run.words}
+        return [one for one in _filed(self.results) if not _changed(one.config, wanted, asked)]
 
     def _resumable(self, run: Run) -> Path | None:
         """Return the checkpoint of an interrupted run that came furthest."""

@@ -8,6 +8,7 @@ import reproduce
 import run_set
 from figures import FIGURES, Choice
 from observers.curves import Curve
+from resuming import flattened
 
 
 @pytest.fixture
@@ -28,9 +29,7 @@ def call(tmp_path, monkeypatch, capfd):
 
 def keys(run):
     """The settings of a run, env_args and teams flattened to dotted keys."""
-    from resuming import _flat
-
-    return _flat(run.settings())
+    return flattened(run.settings())
 
 
 # -- what is run -----------------------------------------------------------------------------------------------------

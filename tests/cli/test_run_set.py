@@ -74,6 +74,19 @@ def test_a_changed_default_makes_another_run(played, monkeypatch):
     assert played.completed(tiny()) is None
 
 
+def test_a_setting_that_came_later_counts_only_where_it_is_asked_for(played):
+    path = played.completed(tiny()) / "config.json"
+    kept = path.read_text()
+    path.write_text(json.dumps({key: value for key, value in json.loads(kept).items() if key != "double_q"}))
+    try:
+        assert played.completed(tiny()) is not None
+        assert played.completed(tiny("double_q=true")) is None
+        assert played.completed(tiny("double_q=false")) is None
+    finally:
+        path.write_text(kept)
+    assert played.completed(tiny("double_q=true")) is not None
+
+
 @pytest.fixture
 def runs(tmp_path):
     return RunSet(tmp_path / "set")

@@ -23,10 +23,9 @@ SIZES = {"hidden_dim": 8, "critic_hidden_dim": 8, "n_samples": 3, "batch_size": 
 
 
 def sizes(team, algorithm):
-    """Small networks for a team's own algorithm: as words of the command line."""
-    learner = "q" if algorithm in ("iql", "vdn", "qmix") else "pg"
-    keys = {"q": ["hidden_dim", "batch_size", "buffer_size"], "pg": ["hidden_dim", "critic_hidden_dim"]}[learner]
-    return [f"team.{team}.{key}={SIZES[key]}" for key in keys]
+    """Small networks for a team's own algorithm, as words of the command line."""
+    read = resolve(algorithm, "toy", []).player.flat()
+    return [f"team.{team}.{key}={value}" for key, value in SIZES.items() if key in read]
 
 
 @pytest.fixture
@@ -81,8 +80,9 @@ def test_every_algorithm_plays_every_team(make_teams, side, algorithm, opponent)
     for team, plays in ((side, algorithm), (other, opponent)):
         own = experiment.teams[team]
         assert (own.replay is not None) == (plays in ("iql", "vdn", "qmix"))
-        expected = {"iql": "none", "vdn": "vdn", "qmix": "qmix"}.get(plays)
-        assert getattr(own.learner.settings if own.replay else None, "mixer", None) == expected
+        player = experiment.options.player_of(team)
+        assert player.plays == plays
+        assert type(own.learner) is player.classes["learner"]
         metrics = [numbers for _, name, numbers in sink.learner_metrics if name == team]
         assert len(metrics) == (4 if own.replay is None else 16)  # one per iteration, or one per gathered episode
         assert all(np.isfinite(value) for numbers in metrics for value in numbers.values())
@@ -292,6 +292,11 @@ def test_without_warm_start_nothing_changes(make_experiment):
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_the_guide_gathers_the_first_episodes_and_no_more(make_experiment, algorithm):
+    learner = make_experiment(algorithm).teams["agents"].learner
+    if learner.on_policy and not isinstance(learner, Imitator):
+        with pytest.raises(UserError, match="cannot learn from another's episodes"):
+            make_experiment(algorithm, *GUIDED)
+        return
     experiment = make_experiment(algorithm, *GUIDED)  # 4 episodes per iteration: 3 iterations
     team = experiment.teams["agents"]
     learnt, real = [], team.learner.observe
