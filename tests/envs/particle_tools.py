@@ -4,7 +4,6 @@ import numpy as np
 
 from core.registry import load
 from envs import REGISTRY
-from envs.particle.scripted import make_player
 
 
 def make(name, n_envs=1, **env_args):
@@ -32,21 +31,3 @@ def random_moves(env, generator):
     """Available actions of every team: int64 [N, A] each."""
     teams = env._time_step.teams
     return [np.where(t.available, generator.random(t.available.shape), -1.0).argmax(-1) for t in teams]
-
-
-def play(name, players, episodes, *, seed=0, **env_args):
-    """Play whole episodes by scripted players: (returns [teams, episodes], info at the ends)."""
-    env, generator = make(name, episodes, **env_args), np.random.default_rng(seed)
-    step = env.reset(np.arange(episodes), generator.integers(0, 2**63, episodes).astype(np.uint64))
-    acting = [
-        make_player(player, env=name, env_args=env.args, team=team)
-        for player, team in zip(players, env.spec.teams, strict=True)
-    ]
-    active, returns = np.ones(episodes, bool), np.zeros((len(players), episodes))
-    while active.any():
-        actions = [who.act(team.obs, team.available, generator) for who, team in zip(acting, step.teams, strict=True)]
-        step = env.step(actions, active)
-        for k, team in enumerate(step.teams):
-            returns[k, active] += team.rewards[active].sum(1)
-        active = active & ~(step.terminated | step.truncated)
-    return returns, step.info

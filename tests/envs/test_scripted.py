@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
-from particle_tools import make, play, put, step
+from particle_tools import make, put, step
 
 from core.errors import UserError
 from core.registry import load
 from envs import REGISTRY
+from envs.particle.baselines import play
 from envs.particle.scripted import SCRIPTED, make_player
 
 TEAMS = {
@@ -90,11 +91,11 @@ def test_returns_agree_with_an_independent_implementation(n_agents, form):
     expected = dict(zip(("random", "noop", "nearest", "assigned"), REFERENCE[n_agents][form], strict=True))
     for name, value in expected.items():
         returns, _ = play(
-            "spread_paper", (name,), 200, n_agents=n_agents, reward_form=form, sight_radius=None, n_obstacles=0,
-            collision_penalty=0,
+            "spread_paper", {"agents": name}, 200, n_agents=n_agents, reward_form=form, sight_radius=None,
+            n_obstacles=0, collision_penalty=0,
         )  # fmt: skip
-        error = returns.std() / np.sqrt(200) * np.sqrt(2)
-        assert abs(returns.mean() - value) < 4 * error + 0.5, name  # the reference is rounded
+        error = returns["agents"].std() / np.sqrt(200) * np.sqrt(2)
+        assert abs(returns["agents"].mean() - value) < 4 * error + 0.5, name  # the reference is rounded
 
 
 def test_nearest_goes_to_the_nearest_landmark_in_sight_and_else_to_the_centre():
@@ -125,7 +126,7 @@ def test_assigned_shares_what_the_team_sees():
 
 
 def test_assigned_covers_all_landmarks():
-    _, info = play("spread_paper", ("assigned",), 50, n_agents=4, sight_radius=None, n_obstacles=0)
+    _, info = play("spread_paper", {"agents": "assigned"}, 50, n_agents=4, sight_radius=None, n_obstacles=0)
     assert info["occupied_landmarks"].mean() > 3
 
 
@@ -171,8 +172,8 @@ def test_a_captured_prey_does_nothing():
 
 
 def test_the_greedy_and_the_fleeing_beat_random_ones_at_stock_tag():
-    def catch(*players):
-        return play("simple_tag", players, 200)[1]["contacts"].mean()
+    def catch(predator, prey):
+        return play("simple_tag", {"predator": predator, "prey": prey}, 200)[1]["contacts"].mean()
 
     assert catch("greedy", "random") > 3 * catch("random", "random")
     assert catch("random", "fleeing") < catch("random", "random")
