@@ -100,6 +100,17 @@ def test_obstacles_are_solid_for_the_fastest(aside):
     np.testing.assert_array_equal(env.positions[0, 2], [0, 0])
 
 
+@pytest.mark.parametrize(("ground", "end"), [(1.3, 1.3 - 0.15), (None, 20.0)])
+def test_walls_hold_where_they_are_wanted(ground, end):
+    env = make("spread_paper", n_agents=1, n_obstacles=0, ground=ground)
+    put(env, [[0.9, 0.0], [0.0, 0.0]])
+    for _ in range(120):
+        step(env, [2])
+    assert env.positions[0, 0, 0] == pytest.approx(end) if ground else env.positions[0, 0, 0] > end
+    walls = (env.render() == (222, 184, 60)).all(-1).sum()
+    assert (walls > 1000) == (ground is not None)
+
+
 @given(seed=st.integers(0, 2**64 - 1), radius=st.sampled_from([0.05, 0.1, 0.2]))
 @settings(deadline=None, max_examples=50)
 def test_agents_and_landmarks_start_clear_of_obstacles(seed, radius):
@@ -144,6 +155,7 @@ def test_render_shows_sight_and_obstacles():
         ("reward_form=sum", "'agents' or 'landmarks'"),
         ("collision_penalty=-1", "greater than or equal to 0"),
         ("n_obstacles=-1", "greater than or equal to 0"),
+        ("ground=0.5", "greater than or equal to 1.25"),
         ("sight=1", "Unknown setting 'env_args.sight'"),
     ],
 )

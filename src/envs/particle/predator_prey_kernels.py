@@ -79,7 +79,7 @@ def observe(pos: np.ndarray, vel: np.ndarray, bodies: np.ndarray, rules: Rules, 
                 out[row, preys + 2 * slot] = out[row, preys + 2 * slot + 1] = 0.0  # its velocity is zero already
             slot += 1
         if not bodies[team + row].movable:
-            out[row] = 0.0
+            out[row, :] = 0.0
 
 
 @kernel
@@ -90,7 +90,7 @@ def show(worlds: Worlds, rules: Rules, k: int, predators: View, preys: View) -> 
     captured prey is zeros; its only available action is 0.
     """
     pos, vel, bodies = worlds.pos[k], worlds.vel[k], worlds.bodies[k]
-    observe(pos, vel, bodies, rules, 0, predators.obs[k])
+    observe(pos, vel, bodies, rules, np.int64(0), predators.obs[k])  # a literal 0 would be compiled for itself
     observe(pos, vel, bodies, rules, rules.n_predators, preys.obs[k])
     state = predators.state[k]
     living = write_all(pos, vel, rules.n_predators + rules.n_preys, state)
@@ -101,7 +101,8 @@ def show(worlds: Worlds, rules: Rules, k: int, predators: View, preys: View) -> 
         if not lives:
             state[4 * body], state[4 * body + 1] = 0.0, 0.0
         preys.available[k, j, 1:] = lives
-    preys.state[k] = state
+    for column in range(state.shape[0]):
+        preys.state[k, column] = state[column]
 
 
 @kernel
@@ -169,7 +170,8 @@ def predator_prey_reset(
     for index in range(slots.shape[0]):
         k = slots[index]
         begin(worlds, k, seeds[index])
-        worlds.bodies[k] = bodies
+        for body in range(m):
+            worlds.bodies[k, body] = bodies[body]
         pos, standing = worlds.pos[k], np.zeros(m, np.bool_)
         predator_half, prey_half = rules.ground - bodies[0].radius, rules.ground - bodies[first_prey].radius
         place_clear(worlds.streams, k, pos, end, m, rules.obstacle_spread, rules.gaps, standing)

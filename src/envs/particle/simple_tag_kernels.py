@@ -88,7 +88,7 @@ def simple_tag_reset(
         begin(worlds, k, seeds[index])
         place(worlds.streams, k, worlds.pos[k], 0, end, 1.0)
         place(worlds.streams, k, worlds.pos[k], end, worlds.pos.shape[1], 0.9)
-        observe(worlds.pos[k], worlds.vel[k], 0, agents, predators[k])
+        observe(worlds.pos[k], worlds.vel[k], np.int64(0), agents, predators[k])
         observe(worlds.pos[k], worlds.vel[k], agents[0], agents, preys[k])
 
 
@@ -119,7 +119,7 @@ def simple_tag_step(
         pos, vel, bodies = worlds.pos[k], worlds.vel[k], worlds.bodies[k]
         advance(pos, vel, worlds.force, bodies, worlds.actions[k], worlds.velocity_first)
         worlds.contacts[k] += score(pos, bodies, rewards[0][k], rewards[1][k])
-        observe(pos, vel, 0, agents, predators[k])
+        observe(pos, vel, np.int64(0), agents, predators[k])
         observe(pos, vel, agents[0], agents, preys[k])
         worlds.clock[k] += 1
         truncated[k] = worlds.clock[k] >= worlds.time_limit

@@ -36,6 +36,9 @@ class SpreadPaperArgs(Section):
     collision_penalty: float = Field(1.0, ge=0, description="Taken from the reward per colliding pair and step.")
     n_obstacles: int = Field(2, ge=0, description="Fixed bodies that agents bump into and do not observe.")
     obstacle_radius: float = Field(0.1, gt=0, le=0.5, description="Size of an obstacle.")
+    ground: float | None = Field(
+        None, ge=1.25, description="Hard walls stand at +-ground in both axes; null: none, agents may run away."
+    )
     integrator: Integrator = Field("position_first", description=INTEGRATOR)
 
     def columns(self, team: str) -> dict[str, slice]:
@@ -89,6 +92,7 @@ class SpreadPaper(ParticleWorlds):
             sight_radius=math.inf if args.sight_radius is None else args.sight_radius,
             per_landmark=args.reward_form == "landmarks",
             penalty=args.collision_penalty,
+            ground=math.inf if args.ground is None else args.ground,
             gaps=gaps,
         )
 
@@ -117,7 +121,10 @@ class SpreadPaper(ParticleWorlds):
         As :meth:`envs.particle.spread.Spread.render`, with obstacles as dark disks and the sight as thin circles.
         """
         n, pos = self.args.n_agents, self.positions[slot]
-        canvas = Canvas(extent=view_of(pos))
+        ground = self.args.ground
+        canvas = Canvas(extent=view_of(pos) if ground is None else ground * 1.18)
+        if ground is not None:
+            canvas.walls(ground)
         for center in pos[2 * n :]:
             canvas.disk(center, self.args.obstacle_radius, OBSTACLE)
         if self.args.sight_radius is not None:

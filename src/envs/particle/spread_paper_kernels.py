@@ -11,7 +11,7 @@ import numpy as np
 
 from core.compiling import kernel
 from envs.particle.geometry import count_overlaps, nearest, place_clear, write_all, write_motion
-from envs.particle.physics import advance, keep_off
+from envs.particle.physics import advance, confine, keep_off
 from envs.particle.spread_kernels import nearest_agents
 from envs.particle.worlds import Worlds, begin
 
@@ -23,12 +23,14 @@ class Rules(NamedTuple):
         sight_radius: of an agent; inf: everything.
         per_landmark: distances are summed over landmarks instead of agents.
         penalty: of a colliding pair, per step.
+        ground: walls at +-ground; inf: none.
         gaps: float64 [M, M], see :func:`envs.particle.geometry.place_clear`.
     """
 
     sight_radius: float
     per_landmark: bool
     penalty: float
+    ground: float
     gaps: np.ndarray
 
 
@@ -120,6 +122,7 @@ def spread_paper_step(
         pos, vel, bodies = worlds.pos[k], worlds.vel[k], worlds.bodies[k]
         advance(pos, vel, worlds.force, bodies, worlds.actions[k], worlds.velocity_first)
         keep_off(pos, vel, bodies, 2 * n_agents)
+        confine(pos, vel, bodies, rules.ground)
         rewards[k, 0], pairs, covered = score(pos, bodies, n_agents, rules)
         observe(pos, vel, rules.sight_radius, obs[k])
         write_all(pos, vel, n_agents, state[k])
