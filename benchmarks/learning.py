@@ -23,8 +23,8 @@ from run_set import Run, RunSet
 ROOT = Path(__file__).resolve().parent.parent
 ALGORITHMS = ("asae", "coma", "iql", "vdn", "qmix")
 # what climbing needs: no future to value, and policies that keep trying while the critic learns the payoffs
-CLIMBING = """gamma=0 use_rnn=false parameter_sharing=none lr=0.0005 entropy_coef=0.03 standardise_advantages=false
-    critic_updates=8 critic_lr=0.001"""
+CLIMBING = """t_max=500000 gamma=0 use_rnn=false parameter_sharing=none lr=0.0005 entropy_coef=0.03
+    standardise_advantages=false critic_updates=8 critic_lr=0.001"""
 # (task, algorithm) -> further settings; two_step as in the QMIX paper (arXiv 1803.11485, section 5): always exploring;
 # on spread, policy-gradient agents that share a network stay long where all of them do the same
 TUNED = {("climbing", name): tuple(CLIMBING.split()) for name in ("asae", "coma", "coma_tuned")} | {
@@ -39,7 +39,7 @@ def runs(group: str, seeds: int, algorithms: Sequence[str]) -> Iterator[Run]:
     tasks: dict[str, list[tuple[str, tuple[str, ...]]]] = {
         "matrix": [
             ("matrix_game", ("env_args.game=penalty", "env_args.k=0", "t_max=50000", "test_interval=5000")),
-            ("matrix_game", ("env_args.game=climbing", "t_max=500000", "test_interval=10000")),
+            ("matrix_game", ("env_args.game=climbing", "t_max=100000", "test_interval=10000")),
             ("matrix_game", ("env_args.game=two_step", "t_max=20000", "test_interval=1000")),
         ],
         "spread": [("spread", ("env_args.n_agents=3", "t_max=1000000"))],
@@ -49,8 +49,8 @@ def runs(group: str, seeds: int, algorithms: Sequence[str]) -> Iterator[Run]:
     for seed in range(1, seeds + 1):
         for environment, words in tasks[group]:
             for algorithm in algorithms:
-                game = words[0].removeprefix("env_args.game=")
-                settings = (f"seed={seed}", *words, *TUNED.get((game, algorithm), ()))
+                task = words[0].removeprefix("env_args.game=") if environment == "matrix_game" else environment
+                settings = (f"seed={seed}", *words, *TUNED.get((task, algorithm), ()))
                 panel = f"{group}: {' '.join(words)}"
                 yield Run(panel=panel, line=algorithm, config=algorithm, env=environment, words=settings)
 
