@@ -117,25 +117,25 @@ def test_print_config_shows_every_team_with_origins(cli):
 # -- resume ----------------------------------------------------------------------------------------------------------
 
 # nothing divides anything: the checkpoint falls between two writes of every log
-RUN = ["seed=7", "save_model_interval=410", "learner_log_interval=150", "runner_log_interval=130", "test_interval=190"]
+RUN = ["seed=7", "save_model_interval=270", "learner_log_interval=150", "runner_log_interval=130", "test_interval=190"]
 PAIRS = {
     "coma": ["--team", "blue=coma", *COMA],
     "qmix": ["--team", "blue=qmix", *QMIX],
     "own settings": ["team.blue.lr=0.01"],
     "random": ["--team", "blue=random"],
     "warm start": ["--team", "blue=qmix", *QMIX, "team.blue.warm_start=scripted:random",
-                   "team.blue.warm_start_episodes=200", "warm_start=scripted:hinted", "warm_start_episodes=300"],
+                   "team.blue.warm_start_episodes=150", "warm_start=scripted:hinted", "warm_start_episodes=120"],
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("pair", PAIRS)
 def test_resume_with_two_teams_repeats_the_run_bit_for_bit(cli, tools, play, pair):
     words = [*PAIRS[pair], *RUN, "critic_hidden_dim=8", "test_sampled=true"]
-    whole = play(*words, "t_max=1300")
+    whole = play(*words, "t_max=750")
     first, *_, last = tools.steps(whole)
-    assert first < last - 400
+    assert first < last - 300
     half = play(*words, f"t_max={first}", "local_results_path=half")
-    from_half = cli.resume(half, "t_max=1300", "local_results_path=results")
+    from_half = cli.resume(half, "t_max=750", "local_results_path=results")
     state = content(tools.models(whole) / str(last))
     assert differences(state, content(tools.models(from_half) / str(last))) == []
     assert {"red_agent.th", "red_critic.th", "state.pt"} <= state.keys()
@@ -153,12 +153,12 @@ def test_resume_with_two_teams_repeats_the_run_bit_for_bit(cli, tools, play, pai
 def test_a_run_against_a_frozen_policy_needs_its_checkpoint_no_more_once_it_runs(cli, tools, play):
     opponent = play("--team", "blue=coma", "t_max=200", "seed=3", *COMA)
     words = ["--team", f"blue=checkpoint:{opponent}", *RUN]
-    whole, half = play(*words, "t_max=1000"), play(*words, "t_max=450", "local_results_path=half")
+    whole, half = play(*words, "t_max=600"), play(*words, "t_max=300", "local_results_path=half")
     assert tools.read(whole, "config")["team"]["blue"]["plays"].startswith(f"checkpoint:{tools.models(opponent)}/")
     saved = checkpoint.read(tools.models(opponent) / str(tools.steps(opponent)[-1]), "blue_agent.th")
     shutil.rmtree(opponent)
     shutil.rmtree(tools.models(opponent) if opponent.exists() else cli.results / "models" / _token(cli))
-    resumed = cli.resume(half, "t_max=1000", "local_results_path=results")
+    resumed = cli.resume(half, "t_max=600", "local_results_path=results")
     ends = [content(tools.models(run) / str(tools.steps(run)[-1])) for run in (whole, resumed)]
     assert differences(*ends) == []
     assert all(torch.equal(ends[0]["blue_agent.th"][key], value) for key, value in saved.items())
