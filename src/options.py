@@ -104,6 +104,11 @@ class Options:
     classes: Mapping[str, Any]
     resume_from: Path | None = None
 
+    @property
+    def learner(self) -> Any:
+        """The learner's section of --config's algorithm."""
+        return self.player.learner
+
     def player_of(self, team: str) -> Player:
         """Who plays a team."""
         return self.players.get(team, self.player)
