@@ -177,3 +177,28 @@ def test_the_greedy_and_the_fleeing_beat_random_ones_at_stock_tag():
 
     assert catch("greedy", "random") > 3 * catch("random", "random")
     assert catch("random", "fleeing") < catch("random", "random")
+
+
+@pytest.mark.parametrize("n", [2, 3, 4])
+def test_capture_rates_of_scripted_players_tell_policies_apart(n):
+    rates = {}
+    for predator, prey in (("random", "random"), ("greedy", "fleeing"), ("greedy", "random")):
+        players = {"predator": predator, "prey": prey}
+        _, info = play("predator_prey", players, 100, seed=n, n_predators=n, n_preys=n)
+        rates[predator, prey] = info["capture_rate"].mean()
+    assert rates["random", "random"] < 0.3
+    assert 0.5 < rates["greedy", "fleeing"] < 0.9
+    assert rates["greedy", "random"] > 0.95
+
+
+def test_it_pays_to_survive_and_to_capture():
+    """With centre_weight=1 an early capture is what the preys should seek: their distances to the centre end."""
+
+    def returns(prey, **env_args):
+        found, _ = play("predator_prey", {"predator": "greedy", "prey": prey}, 60, **env_args)
+        return found["predator"].mean(), found["prey"].mean()
+
+    fleeing, still = returns("fleeing"), returns("noop")
+    assert fleeing[1] > 3 * still[1]
+    assert fleeing[0] < still[0]
+    assert returns("fleeing", centre_weight=1)[1] < returns("noop", centre_weight=1)[1]

@@ -64,11 +64,11 @@ def observe(pos: np.ndarray, vel: np.ndarray, bodies: np.ndarray, rules: Rules, 
         for axis in range(2):
             out[row, column + 2 * axis] = rules.ground - out[row, 2 + axis]
             out[row, column + 2 * axis + 1] = rules.ground + out[row, 2 + axis]
-    places = write_relative(pos, team, end, pos.shape[0], out, column + 4)
-    preys = write_relative(pos, team, 0, first_prey, out, places)
-    speeds = write_relative(pos, team, first_prey, end, out, preys)
-    prey_speeds = write_velocities(vel, team, 0, first_prey, out, speeds)
-    living = write_velocities(vel, team, first_prey, end, out, prey_speeds)
+    predators = write_relative(pos, team, end, pos.shape[0], out, column + 4)  # each returns where the next one starts
+    preys = write_relative(pos, team, 0, first_prey, out, predators)
+    predator_velocities = write_relative(pos, team, first_prey, end, out, preys)
+    prey_velocities = write_velocities(vel, team, 0, first_prey, out, predator_velocities)
+    living = write_velocities(vel, team, first_prey, end, out, prey_velocities)
     for row in range(out.shape[0]):
         slot = 0
         for prey in range(first_prey, end):
