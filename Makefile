@@ -49,6 +49,7 @@ test-slow: $(STAMP)
 
 bench: $(STAMP)
 	$(RUN) benchmarks/bench_particle.py
+	$(RUN) benchmarks/bench_battle.py
 	$(RUN) benchmarks/bench_training.py
 	$(RUN) benchmarks/bench_critic.py
 	$(RUN) benchmarks/bench_memory.py

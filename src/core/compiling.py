@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from numba import njit
+from numba.core.dispatcher import Dispatcher
 
 
 @functools.cache
@@ -20,20 +21,42 @@ def _package_stamp(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def kernel(function: Callable[..., Any]) -> Any:
-    """Compile with Numba in strict IEEE arithmetic and cache the machine code on disk.
+def _stamp(compiled: Any) -> str:
+    """Return the stamp of a kernel; an empty one where it is not cached."""
+    return getattr(getattr(compiled._cache, "_cache_file", None), "_source_stamp", "")
+
+
+def _compile(function: Callable[..., Any], **options: Any) -> Any:
+    """Compile with Numba and cache the machine code on disk; where nothing can be written, compile in every process.
 
     Numba ties a cached function to the file that it stands in, but the machine code also holds the functions
     that it calls: after an edit of ``physics.py``, a kernel of another file would go on with the old physics.
-    So the stamp that Numba compares is replaced by a digest of all files beside the function's own. Where nothing
-    can be written, the kernel is compiled anew in every process.
+    So the stamp that Numba compares is replaced by a digest of all files beside the function's own, and of the stamps
+    of all kernels that its module knows, which covers kernels of other packages.
     """
     try:
-        compiled: Any = njit(cache=True, fastmath=False)(function)
+        compiled: Any = njit(cache=True, fastmath=False, **options)(function)
     except RuntimeError:  # no writable place for the cache
-        return njit(fastmath=False)(function)
+        return njit(fastmath=False, **options)(function)
     cache_file = compiled._cache._cache_file
     if not hasattr(cache_file, "_source_stamp"):
         raise RuntimeError("this Numba keeps its cache's stamp elsewhere; adapt core/compiling.py")
-    cache_file._source_stamp = _package_stamp(Path(function.__code__.co_filename).parent)
+    known = {_stamp(value) for value in function.__globals__.values() if isinstance(value, Dispatcher)}
+    own = _package_stamp(Path(function.__code__.co_filename).parent)
+    cache_file._source_stamp = hashlib.sha256("".join([own, *sorted(known)]).encode()).hexdigest()
     return compiled
+
+
+def kernel(function: Callable[..., Any]) -> Any:
+    """Compile with Numba in strict IEEE arithmetic and cache the machine code on disk."""
+    return _compile(function)
+
+
+def lean_kernel(function: Callable[..., Any]) -> Any:
+    """Compile as :func:`kernel` does, without counting references: for kernels of many small functions.
+
+    Numba counts references atomically to every array that a function is given, which costs more than a small
+    function does. Without the counts (Numba's option ``_nrt``) a kernel cannot make new arrays; Numba refuses to
+    compile one that does.
+    """
+    return _compile(function, _nrt=False)

@@ -6,6 +6,7 @@ Every class has an ``Args`` attribute (a frozen pydantic model: what ``env_args`
 
 REGISTRY: dict[str, str] = {
     "spread": "envs.particle.spread:Spread",
+    "battle": "envs.battle.battle:Battle",
     "spread_paper": "envs.particle.spread_paper:SpreadPaper",
     "predator_prey": "envs.particle.predator_prey:PredatorPrey",
     "simple_tag": "envs.particle.simple_tag:SimpleTag",

@@ -1,0 +1,220 @@
+"""Movement, collisions, terrain, the opponent's behaviour, placement."""
+
+import numpy as np
+import pytest
+from situations import ACTIVE, battle, order, run
+
+from envs.battle.maps import SIZE, TO_POINT, load_map, map_names
+from envs.battle.paths import make_ways
+from envs.battle.simulator import Simulator
+from envs.battle.state import ATTACK, HEAL_UNIT, MOVE, STOP
+from envs.battle.units import AIR, COLOSSUS, GROUND
+
+FAR = ("marine", 31, 31)
+
+
+@pytest.mark.parametrize(("kind", "speed"), [("marine", 2.25), ("stalker", 2.9531), ("colossus", 2.25)])
+def test_speed_and_arrival(kind, speed):
+    simulator = battle([(kind, 10, 16)], [FAR])
+    seen = run(simulator, 32, order(simulator, ("move", 14, 19)))
+    travelled = np.hypot(seen["x"][:, 0] - 10, seen["y"][:, 0] - 16)
+    np.testing.assert_allclose(travelled[:16], speed / 16 * np.arange(1, 17))
+    run(simulator, 32)
+    np.testing.assert_allclose([simulator.units["x"][0, 0], simulator.units["y"][0, 0]], [14, 19])
+    assert simulator.units["order"][0, 0] == STOP
+
+
+def test_a_medivac_accelerates():
+    simulator = battle([("medivac", 5, 16)], [FAR])
+    seen = run(simulator, 48, order(simulator, ("move", 30, 16)))
+    steps = np.diff(seen["x"][:, 0], prepend=5)
+    expected = np.minimum(2.3125 / 256 * np.arange(1, 49), 2.75 / 16)
+    np.testing.assert_allclose(steps, expected)
+
+
+def test_an_idle_friend_is_pushed_aside_and_a_fighting_one_is_not():
+    for fights in (False, True):
+        simulator = battle([("marine", 10, 16), ("marine", 12, 16.05)], [("spine_crawler", 16, 16.05), FAR])
+        simulator.arena.traits["range"][2] = simulator.arena.traits["scan"][2] = 0
+        orders = order(simulator, ("move", 14, 16), ("attack", 2) if fights else ("stop",))
+        seen = run(simulator, 40, orders)
+        moved = np.hypot(seen["x"][:, 1] - 12, seen["y"][:, 1] - 16.05).max()
+        assert (moved < 0.01) == fights
+        assert seen["x"][-1, 0] > 13  # it gets past either way
+
+
+def test_nobody_pushes_an_idle_enemy():
+    simulator = battle([("zealot", 10, 16)], [("zealot", 12, 16)])
+    simulator.arena.traits["range"][1] = simulator.arena.traits["scan"][1] = -5
+    seen = run(simulator, 60, order(simulator, ("move", 14, 16)))
+    assert (seen["x"][:, 1] == 12).all()
+    assert seen["x"][-1, 0] > 13
+
+
+def overlaps(simulator):
+    """The deepest overlap of two units that collide, in each battle."""
+    units, traits = simulator.units, simulator.arena.traits
+    deepest = np.zeros(len(units))
+    for i in range(units.shape[1]):
+        for j in range(i):
+            if traits["layer"][i] != traits["layer"][j] or traits["layer"][i] == AIR:
+                continue
+            distance = np.hypot(units["x"][:, i] - units["x"][:, j], units["y"][:, i] - units["y"][:, j])
+            depth = traits["separation"][i] + traits["separation"][j] - distance
+            both = units["alive"][:, i] & units["alive"][:, j]
+            deepest = np.maximum(deepest, np.where(both, depth, 0))
+    return deepest
+
+
+def ground_is_right(simulator):
+    """Whether every living unit stands where its layer may."""
+    units, traits = simulator.units, simulator.arena.traits
+    cells = units["x"].astype(int), units["y"].astype(int)
+    inside = (units["x"] >= 0) & (units["x"] < SIZE) & (units["y"] >= 0) & (units["y"] < SIZE)
+    battle_map = simulator.battle_map
+    fits = np.where(traits["layer"] == COLOSSUS, battle_map.crossable[cells], battle_map.walkable[cells])
+    return (~units["alive"] | (inside & (fits | (traits["layer"] == AIR)))).all()
+
+
+@pytest.mark.parametrize(
+    "name", ["25m", "MMM2", "1c3s5z", "corridor", "bane_vs_bane", "2c_vs_64zg", "so_many_baneling"]
+)
+def test_units_stay_apart_and_on_their_ground(name):
+    simulator, rng, n = Simulator(load_map(name), 6), np.random.default_rng(0), 6
+    simulator.reset(np.arange(n), np.arange(n, dtype=np.uint64))
+    assert overlaps(simulator).max() == 0
+    assert ground_is_right(simulator)
+    deep = []
+    for _ in range(60):
+        orders = simulator.no_orders()
+        orders["kind"] = rng.choice([STOP, MOVE, ATTACK], orders.shape)
+        orders["target"] = rng.integers(simulator.battle_map.n_allies, simulator.battle_map.n_units, orders.shape)
+        own = simulator.units[:, : orders.shape[1]]
+        for axis in ("x", "y"):
+            orders[axis] = own[axis] + rng.choice([-2, 0, 2], orders.shape)
+        simulator.step(orders, np.ones(n, bool))
+        assert ground_is_right(simulator)
+        deep.append(overlaps(simulator))
+    assert np.max(deep) < 0.35  # two rounds of pushing do not undo a crush at once
+    assert np.mean(deep) < 0.12
+
+
+@pytest.mark.parametrize("name", map_names())
+def test_placement(name):
+    battle_map = load_map(name)
+    simulator = Simulator(battle_map, 20)
+    simulator.reset(np.arange(20), np.arange(20, dtype=np.uint64))
+    units = simulator.units
+    assert overlaps(simulator).max() == 0
+    assert ground_is_right(simulator)
+    for axis, which in enumerate(("x", "y")):
+        apart = np.abs(units[which] - battle_map.spawns[:, axis])
+        assert apart.max() < 6
+        assert (units[which].std(0) > 0.01).all()  # the seed shakes everybody
+    keys = np.stack([np.broadcast_to(battle_map.types, units.shape), units["x"], units["y"]], -1)
+    for one in keys[:, : battle_map.n_allies]:
+        groups = [list(map(tuple, one[one[:, 0] == kind, 1:])) for kind in dict.fromkeys(one[:, 0])]
+        assert all(group == sorted(group) for group in groups)  # SMAC's order of agents
+    assert (units["health"] == simulator.arena.traits["max_health"]).all()
+
+
+@pytest.mark.parametrize("name", ["corridor", "so_many_baneling", "2c_vs_64zg", "2s_vs_1sc"])
+def test_ways_lead_around_obstacles(name):
+    grid, ways = load_map(name).walkable, make_ways(name)
+    spawns = {int(x) * SIZE + int(y) for x, y in load_map(name).spawns}
+    goals = [cell for cell in np.flatnonzero(grid.ravel()) if ways[min(spawns), cell] >= 0][::37]
+    for goal in goals:
+        for start in spawns:
+            cell, corners = start, 0
+            while cell != goal:
+                cell, corners = ways[cell, goal], corners + 1
+                assert grid.ravel()[cell]
+                assert corners < 12
+
+
+def test_open_ground_needs_no_ways():
+    assert make_ways("3s_vs_3z").size == 0
+    assert make_ways("3m").size == 0
+
+
+def test_zerglings_go_around_the_cliff_and_colossi_across():
+    simulator = Simulator(load_map("2c_vs_64zg"), 1)
+    simulator.reset(np.array([0]), np.array([3], np.uint64))
+    simulator.kill(0, np.arange(3, 66))
+    units = simulator.units[0]
+    units["x"][:3], units["y"][:3] = (16, 20, 16), (16, 16, 9)
+    edges = set()
+    for _ in range(40):
+        simulator.step(order(simulator, ("move", 16, 9), ("stop",)), ACTIVE)
+        cell = int(units["x"][2]), int(units["y"][2])
+        edges.add(cell[0] < 4 or cell[0] >= 28)
+        if abs(units["y"][0] - 9) < 0.5:
+            break
+    assert units["y"][0] < 11  # straight down the cliff
+    simulator.units["alive"][0, 0] = False
+    for _ in range(60):
+        simulator.step(None, ACTIVE)
+        edges.add(bool(units["x"][2] < 4 or units["x"][2] >= 28))
+    assert edges == {False, True}  # along one of the ramps
+    assert np.hypot(units["x"][2] - units["x"][1], units["y"][2] - units["y"][1]) < 2
+
+
+def test_zerglings_pass_the_corridor():
+    simulator = Simulator(load_map("corridor"), 1)
+    simulator.reset(np.array([0]), np.array([3], np.uint64))
+    simulator.kill(0, np.arange(6))
+    for _ in range(60):
+        simulator.step(None, ACTIVE)
+    units = simulator.units[0, 6:]
+    assert (np.hypot(units["x"] - 4.47, units["y"] - 4.33) < 6).all()
+
+
+def test_the_opponent_marches_in_formation_and_attacks_what_it_meets():
+    simulator = battle([("marauder", 6, 16)], [("marine", 24, 14), ("marine", 24, 18)], order=TO_POINT, target=(6, 16))
+    simulator = Simulator(simulator.battle_map, 1)
+    simulator.reset(np.array([0]), np.array([0], np.uint64))
+    start = simulator.units[0].copy()
+    run(simulator, 40)
+    units = simulator.units[0]
+    moved = start["x"][1:] - units["x"][1:]
+    assert (moved > 40 * 2.25 / 16 - 1).all()
+    assert abs(units["y"][2] - units["y"][1]) == pytest.approx(abs(start["y"][2] - start["y"][1]), abs=0.2)
+    run(simulator, 80)
+    assert (simulator.units["order"][0, 1:] == ATTACK).all()
+    assert (simulator.units["target"][0, 1:] == 0).all()
+
+
+def test_the_opponent_takes_the_nearest_within_its_scan_range():
+    near = 5 + 0.375 + 0.375
+    simulator = battle([("marine", 10, 16), ("marine", 16 - near + 0.1, 16)], [("marine", 16, 16)])
+    run(simulator, 4)
+    assert simulator.units["target"][0, 2] == 1
+    assert simulator.units["order"][0, 2] == ATTACK
+    simulator = battle([("marine", 10, 16)], [("marine", 16, 16)])
+    run(simulator, 40)
+    assert simulator.units["order"][0, 1] == STOP
+
+
+def test_who_is_hit_from_afar_turns_on_the_shooter():
+    simulator = battle([("stalker", 10, 16)], [("zealot", 17.0, 16)])
+    run(simulator, 8, order(simulator, ("attack", 1)))
+    assert simulator.units["order"][0, 1] == ATTACK
+    assert simulator.units["x"][0, 1] < 17.0
+
+
+def test_enemy_medivacs_heal_the_wounded_and_follow_the_others():
+    simulator = battle([("marine", 2, 2)], [("marine", 16, 16), ("marine", 18, 16), ("medivac", 26, 16)])
+    run(simulator, 80)
+    assert simulator.units["x"][0, 3] < 21
+    simulator.units["health"][0, 1] = 20
+    run(simulator, 2)
+    assert simulator.units["order"][0, 3] == HEAL_UNIT
+    run(simulator, 80)
+    assert simulator.units["health"][0, 1] == 45
+
+
+def test_ground_weapons_leave_flyers_alone():
+    simulator = battle([("medivac", 10, 16)], [("marauder", 12, 16), ("zealot", 12, 18)])
+    run(simulator, 30)
+    assert (simulator.units["order"][0, 1:] == STOP).all()
+    assert {GROUND, AIR} == set(simulator.arena.traits["layer"].tolist())

@@ -1,0 +1,61 @@
+"""What the cache of compiled kernels compares, and what lean kernels refuse."""
+
+import importlib.util
+import sys
+
+import numba
+import numpy as np
+import pytest
+
+from core import compiling
+from envs.battle import combat, loops
+from envs.particle import rng
+
+FIRST = "from core.compiling import kernel\n@kernel\ndef one(x):\n    return x + {}\n"
+SECOND = "from core.compiling import kernel\nfrom stamp_first import one\n@kernel\ndef two(x):\n    return one(x) * 2\n"
+
+
+def load_module(name, path, text):
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+    compiling._package_stamp.cache_clear()
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_a_kernel_follows_the_kernels_of_other_packages_that_it_calls(tmp_path):
+    try:
+        results = []
+        for number in (1, 1, 5):
+            load_module("stamp_first", tmp_path / "a" / "stamp_first.py", FIRST.format(number))
+            second = load_module("stamp_second", tmp_path / "b" / "stamp_second.py", SECOND)
+            results.append((compiling._stamp(second.two), second.two(1)))
+        assert results[0] == results[1]
+        assert results[0][0] != results[2][0]
+        assert [value for _, value in results] == [4, 4, 12]
+    finally:
+        for name in ("stamp_first", "stamp_second"):
+            sys.modules.pop(name, None)
+
+
+def test_the_battles_kernels_know_the_random_streams_kernels():
+    assert compiling._stamp(rng.uniform)
+    assert combat.uniform is rng.uniform
+    assert len({compiling._stamp(kernel) for kernel in (rng.uniform, combat.attack, loops.game_loop)}) == 3
+
+
+def test_a_lean_kernel_cannot_make_arrays():
+    @compiling.lean_kernel
+    def total(values):
+        return values.sum()
+
+    @compiling.lean_kernel
+    def copy(values):
+        return np.empty_like(values)
+
+    assert total(np.arange(4.0)) == 6
+    with pytest.raises((numba.core.errors.NumbaError, RuntimeError)):
+        copy(np.arange(4.0))
