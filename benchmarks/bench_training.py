@@ -38,6 +38,8 @@ ROWS_LBF = {
     "qmix-lbf": ("qmix", "gymma", LBF),
     "coma-lbf": ("coma", "gymma", LBF),
 }
+ROWS_BATTLE = {f"coma-{name}": ("coma", "battle", [f"env_args.map_name={name}"]) for name in ("3m", "2s3z", "MMM2")}
+EVERY = {**ROWS, **ROWS_LBF, **ROWS_BATTLE}
 
 
 def throughput(algorithm: str, environment: str, words: list[str], seconds: float) -> tuple[float, float, float]:
@@ -86,13 +88,13 @@ def mpe2_raw(seconds: float) -> float:
 def main() -> None:
     """Print the table."""
     cli = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    cli.add_argument("--only", nargs="*", choices=[*ROWS, *ROWS_LBF], help="these rows")
+    cli.add_argument("--only", nargs="*", choices=[*EVERY], help="these rows")
     cli.add_argument("--seconds", type=float, default=5.0, help="measured time per row")
     cli.add_argument("words", nargs="*", help="settings for all rows: key=value")
     args = cli.parse_args()
     print(f"{os.cpu_count()} cores, torch_threads=1 unless given; {args.seconds:g} s per row")
     print(f"{'mpe2 raw':<14}{mpe2_raw(min(3.0, args.seconds)):>12,.0f} steps/s   (random actions, one world)")
-    for name, (algorithm, environment, words) in {**ROWS, **ROWS_LBF}.items():
+    for name, (algorithm, environment, words) in EVERY.items():
         if args.only and name not in args.only:
             continue
         rate, rollout, episodes = throughput(algorithm, environment, [*words, *args.words], args.seconds)
