@@ -58,7 +58,7 @@ class Experiment:
         else:
             self.runner = self._opened_runner(runner.slots(s.batch_size_run, s.n_envs), "train_env")
         self.spec = self.runner.spec
-        if (s.render or s.save_replay) and not self.spec.can_render:
+        if (s.render or s.save_replay) and not (self.spec.can_render or self.spec.can_record):
             raise UserError(f"{s.env} cannot draw itself: leave out render and save_replay.")
         self.teams = {
             team.name: Team(team, self.options, self.spec.episode_limit, self.rewards.dim(team), index=k)

@@ -183,7 +183,7 @@ class Session:
         s = self.settings
         path = self.root / "replays" / f"{self.token}_{self.experiment.t_env}.{s.replay_format}"
         try:
-            film(self.experiment, path)
+            path = film(self.experiment, path)
         except OSError as error:
             _warn(f"the film {path} cannot be written: {error}")
             return

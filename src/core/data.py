@@ -45,12 +45,14 @@ class EnvSpec:
         episode_limit: the most steps that an episode can have.
         info_keys: names of the numbers that a finished episode reports (e.g. "battle_won").
         can_render: whether ``render`` works.
+        can_record: whether ``save_replay(slot, folder) -> path`` writes recordings in a format of its own.
     """
 
     teams: tuple[TeamSpec, ...]
     episode_limit: int
     info_keys: tuple[str, ...] = ()
     can_render: bool = False
+    can_record: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,6 +25,7 @@ class SingleSpec:
 
     Attributes:
         state_dim: entries of the environment's own state; 0 where the state is all observations in a row.
+        can_record: whether it has ``save_replay(folder) -> file``, a recording in a format of its own.
     """
 
     n_agents: int
@@ -35,6 +36,7 @@ class SingleSpec:
     episode_limit: int
     info_keys: tuple[str, ...] = ()
     can_render: bool = False
+    can_record: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,71 +1,88 @@
-"""StarCraft II micromanagement (SMAC, Samvelyan et al., arXiv 1902.04043): its settings, not yet the game."""
+"""StarCraft II micromanagement: the package SMAC (Samvelyan et al., arXiv 1902.04043) and the game itself."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from pathlib import Path
 
-import numpy as np
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
-from core.data import EnvSpec, TimeStep
-from core.errors import UserError
-from core.settings import Section
+from envs.starcraft2_needs import check_needs
+from envs.worker import WorkerArgs, WorkerVecEnv
+from envs.worker_process import REPLAY
 
 
-class StarCraft2Args(Section):
-    """``env_args`` of ``sc2``: SMAC's names; any other key of SMAC's StarCraft2Env is accepted as well."""
+class StarCraft2Args(WorkerArgs):
+    """``env_args`` of ``sc2``: the arguments of SMAC's StarCraft2Env, with its names and values.
 
-    model_config = ConfigDict(extra="allow")
+    Three are not offered: ``seed`` (every game gets one of its own from the run's seed), ``continuing_episode`` (a time
+    limit is always told apart from an end) and ``debug``.
+    """
 
     map_name: str = Field("3m", description="SMAC map")
-    difficulty: str = Field("7", description="opponent's strength, 1 to A; 7 is very hard")
+    difficulty: str = Field("7", pattern="^[1-9A]$", description="opponent's strength, 1 to 9 and A; 7 is very hard")
+    game_version: str | None = Field(None, description="version of the game, e.g. 4.10; null: the newest one there")
     step_mul: int = Field(8, ge=1, description="game loops per step")
     move_amount: float = Field(2, gt=0, description="distance of a move order")
+    obs_all_health: bool = Field(True, description="health of visible units in the observation")
+    obs_own_health: bool = Field(True, description="own health in the observation, also without obs_all_health")
+    obs_last_action: bool = Field(False, description="last actions of visible allies in the observation")
+    obs_pathing_grid: bool = Field(False, description="walkable surroundings in the observation")
+    obs_terrain_height: bool = Field(False, description="heights of the surroundings in the observation")
+    obs_instead_of_state: bool = Field(False, description="all observations in a row as the state")
+    obs_timestep_number: bool = Field(False, description="share of the time limit that is over, in the observation")
+    state_last_action: bool = Field(True, description="last actions in the state")
+    state_timestep_number: bool = Field(False, description="share of the time limit that is over, in the state")
     reward_sparse: bool = Field(False, description="1 for a win, -1 for a defeat, nothing else")
     reward_only_positive: bool = Field(True, description="no penalty for losses of one's own")
+    reward_negative_scale: float = Field(0.5, description="weight of that penalty")
     reward_scale: bool = Field(True, description="scale the rewards to a sum of reward_scale_rate")
     reward_scale_rate: float = Field(20, gt=0, description="sum of the rewards of a won episode")
     reward_win: float = Field(200, description="bonus for a win, before scaling")
     reward_defeat: float = Field(0, description="bonus for a defeat, before scaling")
     reward_death_value: float = Field(10, description="bonus per killed enemy, before scaling")
-    obs_last_action: bool = Field(False, description="last actions of visible allies in the observation")
-    obs_own_health: bool = Field(True, description="own health in the observation")
-    obs_pathing_grid: bool = Field(False, description="walkable surroundings in the observation")
-    obs_terrain_height: bool = Field(False, description="heights of the surroundings in the observation")
-    state_last_action: bool = Field(True, description="last actions in the state")
-    replay_dir: str = Field("", description="where the game saves replays")
-    replay_prefix: str = Field("", description="how their names start")
+    heuristic_ai: bool = Field(False, description="SMAC's heuristic plays in place of the agents (to measure it)")
+    heuristic_rest: bool = Field(False, description="hold that heuristic to the agents' available actions")
+    window_size_x: int = Field(1920, ge=1, description="width of the game's window (not on Linux)")
+    window_size_y: int = Field(1200, ge=1, description="height of the game's window (not on Linux)")
+    replay_dir: str = Field("", description="where replays are saved; empty: results/replays")
+    replay_prefix: str = Field("", description="how their names start; empty: the map")
 
 
-class StarCraft2:
-    """Placeholder with the real settings: building it says what the real game needs.
+class StarCraft2(WorkerVecEnv):
+    """N games in worker processes, each started at its slot's first reset.
+
+    The time limit truncates, the end of the battle terminates. A game that crashes costs its episode (``failed``) and
+    is started anew at the next reset, together with SMAC's environment. A game takes its seed when it is started:
+    later episodes of the slot go on in the same game and depend on what was played before.
 
     Raises:
-        UserError: always, in this version.
+        UserError: game, maps or packages are missing or do not fit together; says what mends it.
     """
 
     Args = StarCraft2Args
-    spec: EnvSpec
-    n_envs: int
 
     def __init__(self, n_envs: int, args: StarCraft2Args) -> None:
-        raise UserError(
-            f"--env-config=sc2 (map {args.map_name}) does not run yet: StarCraft II arrives in a later version. "
-            "It will need the game and its maps (install_sc2.sh) and the package of github.com/oxwhirl/smac; "
-            "PyPI's 'smac' is an unrelated package."
+        folder = check_needs(args.map_name)
+        arguments = args.model_dump(exclude=set(WorkerArgs.model_fields))
+        self._replay_dir = arguments.pop("replay_dir")
+        super().__init__(
+            n_envs,
+            args,
+            name=f"sc2 ({args.map_name})",
+            factory="envs.starcraft2_single:StarCraft2Single",
+            kwargs={"game": str(folder), "arguments": arguments},
         )
 
-    def reset(self, slots: np.ndarray, seeds: np.ndarray) -> TimeStep:
-        """Cannot be reached: it cannot be built."""
-        raise NotImplementedError
+    def save_replay(self, slot: int, folder: Path) -> Path:
+        """Save a replay, in the game's format, of all that a slot's game has played.
 
-    def step(self, actions: Sequence[np.ndarray], active: np.ndarray) -> TimeStep:
-        """Cannot be reached: it cannot be built."""
-        raise NotImplementedError
+        Args:
+            slot: its number.
+            folder: where, if ``env_args.replay_dir`` does not say.
 
-    def render(self, slot: int = 0) -> np.ndarray:
-        """Cannot be reached: it cannot be built."""
-        raise NotImplementedError
-
-    def close(self) -> None:
-        """Nothing was started."""
+        Raises:
+            UserError: the game cannot do it.
+        """
+        where = Path(self._replay_dir or folder).absolute()
+        saved = self._ask(slot, REPLAY, str(where), failure="cannot save a replay")
+        return Path(saved)

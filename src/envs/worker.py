@@ -24,7 +24,7 @@ from core.errors import UserError
 from core.settings import Section
 from envs.shared_block import IDLE, RESET, STEP, SharedBlock, SingleSpec, anonymous_file
 from envs.worker_handle import Worker, WorkerDied, shut_down
-from envs.worker_process import Assignment
+from envs.worker_process import RENDER, Assignment, Reply
 
 MAX_DEATHS_IN_A_ROW = 5
 
@@ -57,6 +57,7 @@ def env_spec(single: SingleSpec) -> EnvSpec:
         episode_limit=single.episode_limit,
         info_keys=single.info_keys,
         can_render=single.can_render,
+        can_record=single.can_record,
     )
 
 
@@ -229,15 +230,19 @@ class WorkerVecEnv:
         Raises:
             UserError: it cannot be drawn.
         """
+        return self._ask(slot, RENDER, failure="cannot be drawn")
+
+    def _ask(self, slot: int, request: bytes, *arguments: str, failure: str) -> Any:
+        """Let the worker of ``slot`` do a request beside the rounds; UserError with ``failure`` where it cannot."""
         worker = next(worker for worker in self._workers if worker.slots.start <= slot < worker.slots.stop)
         try:
-            image = worker.render(slot, self._timeout)
+            reply = worker.ask(request, slot, *arguments, timeout=self._timeout)
         except WorkerDied as death:
             self._lost[worker.slots] = True
-            image = f"its worker process {death}"
-        if isinstance(image, str):
-            raise UserError(f"Environment {self._name} cannot be drawn: {image}")
-        return image
+            reply = Reply(error=f"its worker process {death}")
+        if reply.error:
+            raise UserError(f"Environment {self._name} {failure}: {reply.error}")
+        return reply.value
 
     def close(self) -> None:
         """End the workers, within a few seconds; calling it twice is harmless."""

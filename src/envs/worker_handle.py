@@ -12,16 +12,14 @@ import sys
 import time
 from collections.abc import Sequence
 
-import numpy as np
-
 from core.errors import UserError
 from envs.shared_block import SingleSpec
 from envs.worker_process import (
     DONE,
     QUIT,
-    RENDER,
     ROUND,
     Assignment,
+    Reply,
     Started,
     receive_message,
     send_message,
@@ -138,14 +136,14 @@ class Worker:
             pass
         raise self._died()
 
-    def render(self, slot: int, timeout: float) -> np.ndarray | str:
-        """Return an image uint8 [H, W, 3], or why there is none. Raises WorkerDied."""
+    def ask(self, request: bytes, slot: int, *arguments: str, timeout: float) -> Reply:
+        """Let it do a request (RENDER, REPLAY) with one environment. Raises WorkerDied."""
         if self._socket is None:
             raise WorkerDied("has ended")
         self._socket.settimeout(timeout)
         try:
-            self._socket.sendall(RENDER)
-            send_message(self._socket, slot)
+            self._socket.sendall(request)
+            send_message(self._socket, (slot, *arguments))
             return receive_message(self._socket)
         except TimeoutError:
             raise self._died(f"gave no answer for {timeout:g} s") from None

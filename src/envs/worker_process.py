@@ -24,7 +24,7 @@ import numpy as np
 from core.errors import UserError
 from envs.shared_block import IDLE, RESET, SharedBlock, SingleEnv, SingleSpec, Slot
 
-ROUND, RENDER, QUIT = b"s", b"r", b"q"
+ROUND, RENDER, REPLAY, QUIT = b"s", b"r", b"p", b"q"
 DONE, REPORT = b".", b"!"
 _GRACE_S = 3.0  # for an environment to close itself after the parent has gone
 
@@ -51,6 +51,14 @@ class Started:
     """A worker's first answer: the sizes, or why it could not start."""
 
     spec: SingleSpec | None = None
+    error: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reply:
+    """Answer to a request beside the rounds: an image or a file's name, or why there is none."""
+
+    value: Any = None
     error: str = ""
 
 
@@ -125,8 +133,8 @@ class _Host:
             index = first + i
             try:
                 block.terminated[index], block.truncated[index] = self._reset(i) if command == RESET else self._step(i)
-            except Exception:
-                errors[index] = traceback.format_exc()
+            except Exception as error:
+                errors[index] = str(error) if isinstance(error, UserError) else traceback.format_exc()
                 self._discard(i)
         return errors
 
@@ -153,14 +161,17 @@ class _Host:
             with contextlib.suppress(Exception):
                 env.close()
 
-    def render(self, slot: int) -> np.ndarray | str:
-        env = self._envs[slot - self._assignment.first]
+    def do(self, request: bytes, slot: int, *arguments: str) -> Reply:
+        """Do a request beside the rounds."""
+        env: Any = self._envs[slot - self._assignment.first]
         if env is None:
-            return "the environment has failed and was not reset since"
+            return Reply(error="the environment has failed and was not reset since")
         try:
-            return np.ascontiguousarray(env.render(), np.uint8)
+            if request == REPLAY:
+                return Reply(value=env.save_replay(*arguments))
+            return Reply(value=np.ascontiguousarray(env.render(), np.uint8))
         except Exception as error:
-            return f"{type(error).__name__}: {error}"
+            return Reply(error=f"{type(error).__name__}: {error}")
 
     def close(self) -> None:
         for i in range(len(self._envs)):
@@ -196,8 +207,8 @@ def serve(connection: socket.socket, descriptor: int) -> None:
                     send_message(connection, errors)
                 else:
                     connection.sendall(DONE)
-            elif signal_byte == RENDER:
-                send_message(connection, host.render(receive_message(connection)))
+            elif signal_byte in (RENDER, REPLAY):
+                send_message(connection, host.do(signal_byte, *receive_message(connection)))
             else:
                 return
     except (EOFError, ConnectionError):

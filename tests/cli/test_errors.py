@@ -58,7 +58,6 @@ MISTAKES = {
     "one agent in pettingzoo": ([*ZOO, "env_args.key=mpe2.simple_v3"], ["mpe2.simple_v3", "1 agent"]),
     "no id": ([*GYMMA, "env_args.key=lbforaging:Foragin-8x8-2p-3f-v3"], ["Did you mean 'Foraging-8x8-2p-3f-v3'"]),
     "one agent in gymma": ([*GYMMA, "env_args.key=CartPole-v1"], ["CartPole-v1", "one agent"]),
-    "no StarCraft": (["--config=qmix", "--env-config=sc2"], ["sc2", "install_sc2.sh", "later version"]),
     "cannot draw": (
         ["--config=qmix", "--env-config=matrix_game", "with", "save_replay=true"],
         ["matrix_game", "cannot draw", "save_replay"],
@@ -85,6 +84,18 @@ def test_one_message_and_nothing_left(cli, tmp_path, mistake):
     assert [word for word in expected if word not in outcome.err] == []
     assert cli.runs() == []
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_no_starcraft(cli, tmp_path, monkeypatch):
+    """What else can be missing there: tests/sc2/test_needs.py."""
+    monkeypatch.setenv("SC2PATH", str(tmp_path / "nowhere"))
+    outcome = cli("--config=qmix", "--env-config=sc2")
+    assert outcome.status == 2
+    assert outcome.out == ""
+    assert outcome.err.startswith("error: StarCraft II is not there")
+    assert [word for word in ("nowhere", "install_sc2.sh", "SC2PATH") if word not in outcome.err] == []
+    assert len(outcome.err.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("words", [["--confg=qmix"], ["--config"], ["--what"]])

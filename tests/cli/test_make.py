@@ -1,4 +1,4 @@
-"""The Makefile's commands, what CI runs, the stub of the StarCraft II installer. Nothing is installed or trained."""
+"""The Makefile's commands and what CI runs. Nothing is installed or trained."""
 
 import os
 import subprocess
@@ -20,7 +20,14 @@ def run(*command, **more):
     [
         (
             "train",
-            ["-m venv", "-m pip install", "-r requirements.txt", "--config=asae --env-config=spread", "src/plot.py"],
+            [
+                "-m venv",
+                "-m pip install",
+                "-r requirements.txt",
+                "requirements-sc2.txt",
+                "--config=asae --env-config=spread",
+                "src/plot.py",
+            ],
         ),
         ("test", ["-r requirements.txt", "ruff check .", "ruff format --check .", "mypy", 'pytest -q -m "not slow"']),
         ("test-slow", ["pytest -q -m slow"]),
@@ -62,14 +69,6 @@ def test_ci_runs_make_test_last():
     assert lines[-1].startswith("make --no-print-directory test ")
     assert os.access(path, os.X_OK)
     assert run("bash", "-n", str(path)).returncode == 0
-
-
-def test_the_installer_of_starcraft_says_what_is_to_come():
-    done = run(str(ROOT / "install_sc2.sh"))
-    assert done.returncode == 2
-    assert done.stdout == ""
-    for word in ("later version", "--env-config=sc2", "SC2PATH", "oxwhirl/smac"):
-        assert word in done.stderr
 
 
 def test_license_is_apache_2():

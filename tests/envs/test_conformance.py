@@ -139,17 +139,13 @@ def test_every_defect_is_caught(defect, reason):
         check_env(Walk(3, defect), other=Walk(2, defect))
 
 
-@pytest.mark.parametrize("name", sorted(REGISTRY))
+@pytest.mark.parametrize("name", sorted(REGISTRY.keys() - {"sc2"}))  # it needs a game: tests/sc2
 def test_registered_environments_with_their_own_config(name):
     config = yaml.safe_load((CONFIG_DIR / "envs" / f"{name}.yaml").read_text())
     assert config["env"] == name
     cls = load(REGISTRY, name, "environment")
     args = cls.Args(**config["env_args"])
     assert all(field.description for field in cls.Args.model_fields.values())
-    if name == "sc2":
-        with pytest.raises(UserError):
-            cls(1, args)
-        return
     env, other = cls(3, args), cls(2, args)
     try:
         check_env(env, other=other, episodes=4)

@@ -9,7 +9,6 @@ from pydantic import ValidationError
 from core.errors import UserError
 from envs.conformance import check_env
 from envs.matrix_game import MatrixGame
-from envs.starcraft2 import StarCraft2
 
 
 def make(n_envs=1, **env_args):
@@ -107,9 +106,3 @@ def test_an_action_that_is_not_there():
         env.step([np.array([[0, 3]])], np.ones(1, bool))
     with pytest.raises(UserError, match="cannot be drawn"):
         env.render()
-
-
-def test_starcraft_says_what_it_needs():
-    args = StarCraft2.Args(map_name="8m", difficulty=5, heuristic_ai=True)
-    with pytest.raises(UserError, match=r"8m.*install_sc2.sh.*oxwhirl/smac.*unrelated"):
-        StarCraft2(1, args)

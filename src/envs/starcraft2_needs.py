@@ -1,0 +1,113 @@
+"""What StarCraft II needs on this machine, checked from files alone before any process starts.
+
+Nothing of the game's packages is imported here: they need settings of protobuf that would come too late for a process
+that has loaded it.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import sys
+from pathlib import Path
+
+from core.errors import UserError
+from core.registry import did_you_mean
+
+ROOT = Path(__file__).resolve().parents[2]
+BUNDLED = ROOT / "3rdparty" / "StarCraftII"
+PROTOBUF_SWITCH = "PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION"
+
+_INSTALLER = ROOT / "install_sc2.sh"
+_INSTALL = f"{sys.executable} -m pip install --no-deps -r {ROOT / 'requirements-sc2.txt'}"
+_MODULES = {
+    "pysc2": "pysc2",
+    "s2clientprotocol": "s2clientprotocol",
+    "websocket": "websocket-client",
+    "portpicker": "portpicker",
+    "absl": "absl-py",
+}
+"""Module -> name on PyPI, of what SMAC and PySC2 import."""
+
+
+def check_needs(map_name: str) -> Path:
+    """Check that the game, the map and the packages are there; return the game's folder.
+
+    Raises:
+        UserError: something is missing or wrong; says what mends it.
+    """
+    folder = _find_game()
+    _check_map(folder, map_name)
+    _check_smac()
+    _check_packages()
+    _check_protobuf()
+    return folder
+
+
+def _find_game() -> Path:
+    given = os.environ.get("SC2PATH")
+    places = [Path(given).expanduser()] if given else [BUNDLED, Path("~/StarCraftII").expanduser()]
+    for place in places:
+        if any(place.glob("Versions/Base*/")):
+            _check_binary(place)
+            return place.resolve()
+    told = f"SC2PATH={given} has" if given else f"{' and '.join(map(str, places))} have"
+    raise UserError(
+        f"StarCraft II is not there: {told} no Versions/Base* folder. "
+        f"Install it with {_INSTALLER}, or set SC2PATH to the folder that it is in."
+    )
+
+
+def _check_binary(place: Path) -> None:
+    if not sys.platform.startswith("linux"):
+        return
+    newest = max(place.glob("Versions/Base*/"), key=lambda folder: (len(folder.name), folder.name))  # PySC2 takes it
+    binary = newest / "SC2_x64"
+    if not binary.is_file():
+        raise UserError(f"StarCraft II is incomplete: there is no {binary}. Mend it with {_INSTALLER}.")
+    if not os.access(binary, os.X_OK):
+        raise UserError(f"StarCraft II cannot be started: {binary} is not executable. Mend it: chmod +x {binary}")
+
+
+def _check_map(place: Path, map_name: str) -> None:
+    folder = place / "Maps" / "SMAC_Maps"
+    known = sorted(path.stem for path in folder.glob("*.SC2Map"))
+    if not known:
+        raise UserError(f"SMAC's maps are missing: there is none in {folder}. Install them with {_INSTALLER}.")
+    if map_name not in known:
+        raise UserError(
+            f"Unknown map env_args.map_name={map_name}.{did_you_mean(map_name, known)} In {folder}: {', '.join(known)}."
+        )
+
+
+def _check_smac() -> None:
+    found = importlib.util.find_spec("smac")
+    if found is None:
+        raise UserError(f"The Python package SMAC (github.com/oxwhirl/smac) is not installed. Mend it: {_INSTALL}")
+    places = [Path(place) for place in found.submodule_search_locations or ()]
+    if not any((place / "env" / "starcraft2" / "starcraft2.py").is_file() for place in places):
+        raise UserError(
+            f"The package 'smac' that is installed ({found.origin or places}) is another one: PyPI's smac is SMAC3, "
+            f"which is unrelated. Mend it: {sys.executable} -m pip uninstall -y smac && {_INSTALL}"
+        )
+
+
+def _check_packages() -> None:
+    missing = [package for module, package in _MODULES.items() if importlib.util.find_spec(module) is None]
+    if missing:
+        raise UserError(f"SMAC needs Python packages that are missing: {', '.join(missing)}. Mend it: {_INSTALL}")
+
+
+def _check_protobuf() -> None:
+    """Check protobuf: the game's messages are in a form that its compiled versions refuse from 4.21 on."""
+    try:
+        version = importlib.metadata.version("protobuf")
+    except importlib.metadata.PackageNotFoundError:
+        raise UserError(f"SMAC needs a Python package that is missing: protobuf. Mend it: {_INSTALL}") from None
+    chosen = os.environ.get(PROTOBUF_SWITCH, "python")
+    if int(version.split(".")[0]) >= 4 and chosen != "python":
+        raise UserError(
+            f"protobuf {version} with {PROTOBUF_SWITCH}={chosen} cannot read StarCraft II's messages. "
+            f"Mend it: export {PROTOBUF_SWITCH}=python"
+        )
