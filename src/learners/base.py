@@ -13,6 +13,7 @@ from components.running_norm import RunningNorm
 from components.target import Target
 from core.data import EpisodeBatch, TeamSpec
 from core.settings import Section
+from estimators.returns import continues_from_mask
 
 
 class LearnerSettings(Section):
@@ -20,6 +21,9 @@ class LearnerSettings(Section):
 
     learner: str = Field(description="Learner, a name in learners/__init__.py.")
     gamma: float = Field(0.99, ge=0, le=1, description="Discount factor.")
+    bootstrap_time_limit: bool = Field(
+        True, description="Value what would follow where a time limit cut an episode; false takes the cut for an end."
+    )
     lr: float = Field(5e-4, gt=0, description="Learning rate (of the actor, where there is a critic too).")
     optimizer: OptimizerName = Field("adam", description="adam or rmsprop.")
     optim_alpha: float = Field(0.99, ge=0, lt=1, description="RMSprop's smoothing.")
@@ -87,8 +91,11 @@ class BaseLearner:
         return low.clamp(max=0).to(self.device), high.clamp(min=0).to(self.device)
 
     def discounts(self, batch: EpisodeBatch) -> Tensor:
-        """gamma * (1 - terminated): [B, T, 1]. A truncated episode keeps gamma."""
-        return self._base.gamma * (~batch.terminated).float().unsqueeze(-1)
+        """gamma * (1 - terminated): [B, T, 1]. A cut episode keeps gamma, unless bootstrap_time_limit is false."""
+        going_on = (~batch.terminated).float()
+        if not self._base.bootstrap_time_limit:
+            going_on = going_on * continues_from_mask(batch.mask)
+        return self._base.gamma * going_on.unsqueeze(-1)
 
     def make_optimizer(self, parameters: list[nn.Parameter], lr: float) -> Optimizer:
         """Build the optimiser that the settings ask for."""

@@ -92,6 +92,19 @@ def test_one_step_by_hand(world):
         assert learner.train(batch, t_env=0)["target_mean"].item() == pytest.approx(target)
 
 
+def test_a_cut_is_valued_or_taken_for_an_end(world):
+    """Two steps with r = 2 each, cut; the following state's value is 7, the second state's is 3."""
+    for valued, last in ((True, 2 + 0.9 * 7), (False, 2.0)):
+        learner, *_ = make(world, "none", bootstrap_time_limit=valued)
+        batch = world.batch([[0, 2, 1], [0, 2]], [2, 1], [False, True], masked=False)
+        batch.rewards.fill_(2.0)
+        with torch.no_grad():
+            for agents in (learner.controller.agents, learner.target.net["agents"]):
+                agents.values[1], agents.values[2] = torch.tensor([0.0, 7.0, 1.0]), torch.tensor([3.0, 0.0, 1.0])
+        wanted = (2 + 0.9 * 3 + last + 2) / 3  # the shorter episode has a true end and padding after it
+        assert learner.train(batch, t_env=0)["target_mean"].item() == pytest.approx(wanted)
+
+
 def test_an_unavailable_next_action_is_not_bootstrapped(world):
     learner, *_ = make(world, "none")
     batch = world.batch([[0, 1]], [1], [False], masked=False)
