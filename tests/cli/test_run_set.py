@@ -138,7 +138,7 @@ def test_stopped_and_started_again_it_goes_on_where_it_was(tmp_path):
         "--seeds",
         "1",
     ]
-    command += ["--scale", "0.006", "--results", "set", *words]
+    command += ["--scale", "0.03", "--results", "set", *words]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
         folder = wait_for(process, tmp_path / "set", 600)
