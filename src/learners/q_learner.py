@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import torch
 from pydantic import Field
-from torch import nn
+from torch import Tensor, nn
 
 from components.action_selectors import greedy
 from components.target import Target
@@ -14,6 +14,7 @@ from controllers.basic_controller import BasicController
 from core.data import EpisodeBatch, Metrics, TeamSpec
 from core.errors import UserError
 from estimators.masked import masked_mean
+from estimators.returns import continues_from_mask, lambda_returns
 from learners.base import BaseLearner, LearnerSettings
 from modules.mixers.mixers import IndependentMixer, QMixer, VDNMixer
 
@@ -28,6 +29,9 @@ class QLearnerSettings(LearnerSettings):
     episodes_per_update: int = Field(1, ge=1, description="One update for so many gathered episodes.")
     bound_targets: bool = Field(
         True, description="Keep targets among the discounted sums that the rewards seen so far can have."
+    )
+    q_lambda: float = Field(
+        0.0, ge=0, le=1, description="lambda of the targets (Peng and Williams 1994); 0 looks one step ahead."
     )
     mixing_embed_dim: int = Field(32, ge=1, description="Width of QMIX's mixing layer.")
     hypernet_layers: Literal[1, 2] = Field(2, description="Layers of QMIX's hypernetworks.")
@@ -82,7 +86,6 @@ class QLearner(BaseLearner):
 
     def train(self, batch: EpisodeBatch, *, t_env: int) -> Metrics:
         """One update from sampled episodes."""
-        rewards, discounts = self.rewards(batch), self.discounts(batch)
         inputs = self.controller.inputs(batch)
         q = self.controller.agents(inputs)  # [B, T+1, A, U]
         taken = q[:, :-1].gather(-1, batch.actions.unsqueeze(-1)).squeeze(-1)  # [B, T, A]
@@ -94,7 +97,7 @@ class QLearner(BaseLearner):
             bootstrap = self.target.net["mixer"](following, batch.state[:, 1:])
             if self.settings.bound_targets:
                 bootstrap = bootstrap.clamp(*self.value_range())
-            target = rewards + discounts * bootstrap
+            target = self._targets(batch, bootstrap)
         mixed = self.mixer(taken, batch.state[:, :-1])
         error = mixed - target
         loss = masked_mean(error**2, batch.mask)
@@ -108,6 +111,16 @@ class QLearner(BaseLearner):
                 "q_taken_mean": masked_mean(mixed, batch.mask),
                 "target_mean": masked_mean(target.expand_as(error), batch.mask),
             }
+
+    def _targets(self, batch: EpisodeBatch, bootstrap: Tensor) -> Tensor:
+        """Targets [B, T, R] from what the target network gives for the following steps [B, T, R]."""
+        rewards, discounts, lam = self.rewards(batch), self.discounts(batch), self.settings.q_lambda
+        if lam == 0:
+            return rewards + discounts * bootstrap
+        values = torch.cat([bootstrap[:, :1], bootstrap], 1)  # the first is not read
+        continues = continues_from_mask(batch.mask).unsqueeze(-1)
+        rewards = rewards.expand_as(bootstrap)
+        return lambda_returns(rewards=rewards, discounts=discounts, values=values, lam=lam, continues=continues)
 
     def networks(self) -> dict[str, nn.Module]:
         """agent.th and, where there is something to save, mixer.th."""

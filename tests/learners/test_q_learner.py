@@ -80,6 +80,28 @@ def test_loss_targets_and_gradient_equal_a_loop(world, mixer, individual, double
         assert not torch.equal(parameter, before)
 
 
+@pytest.mark.parametrize("lam", [0.3, 1.0])
+@pytest.mark.parametrize(("mixer", "individual"), [("none", True), ("vdn", False), ("qmix", False)])
+def test_lambda_targets_equal_a_loop(world, mixer, individual, lam):
+    """G_t = r_t + d_t ((1 - lambda) v_{t+1} + lambda G_{t+1}); the last step of an episode bootstraps only."""
+    learner, online, lagging = make(world, mixer, individual=individual, q_lambda=lam)
+    batch = world.some_batch(reward_dim=world.A if individual else 1)
+    _, one_step, chosen = by_hand(world, learner, batch, online, lagging, double_q=True)
+    one_step, targets = list(one_step), []
+    for b in range(batch.n_episodes):
+        length = int(batch.mask[b].sum())
+        steps, following = [one_step.pop(0) for _ in range(length)], None
+        for t in reversed(range(length)):
+            target = steps[t]
+            if following is not None and not batch.terminated[b, t]:
+                target = (1 - lam) * target + lam * (batch.rewards[b, t] + world.GAMMA * following)
+            following = target
+            targets.append(target)
+    metrics = learner.train(batch, t_env=0)
+    torch.testing.assert_close(metrics["target_mean"], torch.stack(targets).mean())
+    torch.testing.assert_close(metrics["q_taken_mean"], chosen.mean().detach())
+
+
 def test_one_step_by_hand(world):
     """r = 2, gamma = .9; the target's value of the best next action is 7 by double Q and 10 without."""
     for double_q, terminated, target in ((True, False, 8.3), (False, False, 11.0), (True, True, 2.0)):
