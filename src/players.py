@@ -31,9 +31,8 @@ class StartSettings(Section):
         description="Who gathers the first episodes: scripted:<name> or checkpoint:<path>; empty is the team itself.",
     )
     warm_start_episodes: int = Field(default=0, ge=0, description="How many, rounded up to whole iterations.")
-
     warm_start_epochs: int = Field(
-        default=10,
+        default=40,
         ge=1,
         description="Steps of an on-policy learner's actors on each batch of them (maximum likelihood).",
     )

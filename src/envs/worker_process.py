@@ -70,10 +70,11 @@ def send_message(connection: socket.socket, message: Any) -> None:
 
 def receive_message(connection: socket.socket) -> Any:
     """Receive what :func:`send_message` sent. Raises EOFError where the other side has gone."""
-    return pickle.loads(_receive_exactly(connection, int.from_bytes(_receive_exactly(connection, 8), "little")))
+    return pickle.loads(receive_exactly(connection, int.from_bytes(receive_exactly(connection, 8), "little")))
 
 
-def _receive_exactly(connection: socket.socket, size: int) -> bytearray:
+def receive_exactly(connection: socket.socket, size: int) -> bytearray:
+    """Receive ``size`` bytes. Raises EOFError where the other side has gone."""
     body = bytearray()
     while len(body) < size:
         part = connection.recv(size - len(body))

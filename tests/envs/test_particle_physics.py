@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from core import compiling
@@ -183,10 +183,11 @@ def test_walls_leave_fixed_bodies_where_they_are():
 @given(x=coordinates, y=coordinates, vx=st.floats(-2, 2), vy=st.floats(-2, 2))
 @settings(deadline=None)
 def test_fixed_disks_hold_bodies_off_and_let_them_slide(x, y, vx, vy):
+    assume(abs(math.hypot(x, y) - 0.3) > 1e-9)  # on the rim itself rounding decides
     bodies = np.concatenate([physics.make_bodies(1, radius=0.1), physics.make_bodies(1, radius=0.2, movable=False)])
     pos, vel = np.array([[x, y], [0.0, 0.0]]), np.array([[vx, vy], [0.0, 0.0]])
     physics.keep_off(pos, vel, bodies, 1)
-    if math.hypot(x, y) >= 0.1 + 0.2:  # the sum of the radii, a little more than 0.3
+    if math.hypot(x, y) > 0.3:
         assert pos[0].tolist() == [x, y]
         assert vel[0].tolist() == [vx, vy]
         return

@@ -6,24 +6,10 @@ from particle_tools import make, put, random_moves, step
 
 from core.errors import UserError
 from envs.particle.simple_tag_kernels import bound, score
+from mpe2_oracle import mpe2_step
 from options import resolve
 
 mpe2_tag = pytest.importorskip("mpe2.simple_tag_v3")
-
-
-def mpe2_step(oracle, pos, vel, actions):
-    """Put MPE2's world into a state, step it and return its positions, velocities, rewards, observations."""
-    world = oracle.world
-    for entity, p, v in zip(world.entities, pos, vel, strict=True):
-        entity.state.p_pos, entity.state.p_vel = p.copy(), v.copy()
-    for action in actions:
-        oracle.step(int(action))
-    return (
-        np.array([entity.state.p_pos for entity in world.entities]),
-        np.array([entity.state.p_vel for entity in world.entities]),
-        np.array([oracle.rewards[agent.name] for agent in world.agents]),
-        [oracle.scenario.observation(agent, world) for agent in world.agents],
-    )
 
 
 @pytest.mark.parametrize(("p", "q", "obstacles"), [(3, 1, 2), (2, 3, 1), (1, 1, 0)])

@@ -6,6 +6,7 @@ from pydantic import ValidationError
 
 from envs.particle.spread import Spread, SpreadArgs
 from envs.particle.spread_kernels import score
+from mpe2_oracle import mpe2_step
 
 mpe2_spread = pytest.importorskip("mpe2.simple_spread_v3")
 
@@ -18,22 +19,6 @@ def play(env, seeds, actions):
         step = env.step((action,), np.ones(env.n_envs, bool))
         seen.append((step.teams[0].obs.copy(), step.teams[0].rewards.copy(), step.truncated.copy()))
     return [np.stack(part) for part in zip(*seen, strict=True)]
-
-
-def mpe2_step(oracle, pos, vel, actions):
-    """Put MPE2's world into a state, step it and return its positions, velocities, rewards, observations."""
-    world = oracle.world
-    for entity, p, v in zip(world.entities, pos, vel, strict=True):
-        entity.state.p_pos, entity.state.p_vel = p.copy(), v.copy()
-    for action in actions:
-        oracle.step(int(action))
-    observations = [oracle.scenario.observation(agent, world) for agent in world.agents]
-    return (
-        np.array([entity.state.p_pos for entity in world.entities]),
-        np.array([entity.state.p_vel for entity in world.entities]),
-        np.array([oracle.rewards[agent.name] for agent in world.agents]),
-        np.array(observations),
-    )
 
 
 @pytest.mark.parametrize(("n_agents", "local_ratio"), [(2, 0.5), (3, 0.5), (3, 0.2), (5, 0.5)])
@@ -52,6 +37,7 @@ def test_one_step_equals_mpe2_from_the_same_state(n_agents, local_ratio):
         team = env.step((actions,), np.ones(worlds, bool)).teams[0]
         for k in range(worlds):
             pos, vel, expected, obs = mpe2_step(oracle, before[0][k], before[1][k], actions[k])
+            obs = np.array(obs)
             np.testing.assert_allclose(env.positions[k], pos, atol=1e-12, rtol=0)
             np.testing.assert_allclose(env.velocities[k], vel, atol=1e-12, rtol=0)
             collided += score(env.positions[k], env.worlds.bodies[k], local_ratio, rewards)[0]

@@ -24,7 +24,7 @@ from envs.particle.geometry import (
     write_velocities,
 )
 from envs.particle.physics import advance, confine, keep_off
-from envs.particle.worlds import Worlds, begin
+from envs.particle.worlds import Worlds, begin, tick
 
 
 class Rules(NamedTuple):
@@ -214,12 +214,11 @@ def predator_prey_step(
         rewards[0][k, 0], rewards[1][k, 0] = score(pos, bodies, rules, captured)
         show(worlds, rules, k, predators, preys)
         pairs = count_overlaps(pos, bodies, 0, first_prey) + count_overlaps(pos, bodies, first_prey, end)
-        worlds.clock[k] += 1
-        worlds.contacts[k] += pairs
+        late = tick(worlds, k, pairs)
         out = 0
         for prey in range(first_prey, end):
             out += not bodies[prey].movable
         terminated[k] = out == rules.n_preys
-        truncated[k] = not terminated[k] and worlds.clock[k] >= worlds.time_limit
+        truncated[k] = late and not terminated[k]
         if terminated[k] or truncated[k]:
             info[0, k], info[1, k] = out, worlds.contacts[k]

@@ -13,7 +13,7 @@ import numpy as np
 from core.compiling import kernel
 from envs.particle.geometry import overlap, place, write_motion, write_relative, write_velocities
 from envs.particle.physics import advance
-from envs.particle.worlds import Worlds, begin
+from envs.particle.worlds import Worlds, begin, tick
 
 CATCH = 10.0
 """Reward of every predator, and penalty of the prey, for a predator and a prey that overlap."""
@@ -118,10 +118,9 @@ def simple_tag_step(
             continue
         pos, vel, bodies = worlds.pos[k], worlds.vel[k], worlds.bodies[k]
         advance(pos, vel, worlds.force, bodies, worlds.actions[k], worlds.velocity_first)
-        worlds.contacts[k] += score(pos, bodies, rewards[0][k], rewards[1][k])
+        touching = score(pos, bodies, rewards[0][k], rewards[1][k])
         observe(pos, vel, np.int64(0), agents, predators[k])
         observe(pos, vel, agents[0], agents, preys[k])
-        worlds.clock[k] += 1
-        truncated[k] = worlds.clock[k] >= worlds.time_limit
+        truncated[k] = tick(worlds, k, touching)
         if truncated[k]:
             contacts[k] = worlds.contacts[k]

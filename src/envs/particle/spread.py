@@ -73,13 +73,7 @@ class Spread(ParticleWorlds):
             info_keys=("collisions", "occupied_landmarks"),
             can_render=True,
         )
-        bodies = np.concatenate(
-            [
-                physics.make_bodies(n, radius=AGENT_RADIUS),
-                physics.make_bodies(n, radius=LANDMARK_RADIUS, movable=False, collides=False),
-            ]
-        )
-        super().__init__(n_envs, spec=spec, bodies=bodies, integrator=args.integrator)
+        super().__init__(n_envs, spec=spec, bodies=spread_bodies(n), integrator=args.integrator)
         self.args = args
 
     def _start(self, slots: np.ndarray, seeds: np.ndarray) -> None:
@@ -112,6 +106,13 @@ class Spread(ParticleWorlds):
             f"step {self.worlds.clock[slot]} / {self.args.time_limit}", f"{occupied} / {n} landmarks occupied"
         )
         return canvas.pixels()
+
+
+def spread_bodies(n_agents: int) -> np.ndarray:
+    """Describe A agents and A landmarks: [2A] of :data:`envs.particle.physics.BODY`."""
+    agents = physics.make_bodies(n_agents, radius=AGENT_RADIUS)
+    landmarks = physics.make_bodies(n_agents, radius=LANDMARK_RADIUS, movable=False, collides=False)
+    return np.concatenate([agents, landmarks])
 
 
 def draw_spread(canvas: Canvas, agents: np.ndarray, vel: np.ndarray, landmarks: np.ndarray) -> int:

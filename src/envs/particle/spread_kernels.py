@@ -10,7 +10,7 @@ import numpy as np
 from core.compiling import kernel
 from envs.particle.geometry import nearest, overlap, place, write_motion, write_relative
 from envs.particle.physics import advance
-from envs.particle.worlds import Worlds, begin
+from envs.particle.worlds import Worlds, begin, tick
 
 OCCUPIED = 0.1
 """A landmark is occupied when an agent's centre is nearer than this (MPE2's capture radius)."""
@@ -112,9 +112,7 @@ def spread_step(
         advance(pos, vel, worlds.force, bodies, worlds.actions[k], worlds.velocity_first)
         pairs, covered = score(pos, bodies, local_ratio, rewards[k])
         observe(pos, vel, obs[k])
-        worlds.clock[k] += 1
-        worlds.contacts[k] += pairs
-        truncated[k] = worlds.clock[k] >= worlds.time_limit
+        truncated[k] = tick(worlds, k, pairs)
         if truncated[k]:
             collisions[k] = worlds.contacts[k]
             occupied[k] = covered

@@ -16,7 +16,7 @@ from core.data import EnvSpec, TeamSpec
 from core.settings import Section
 from envs.particle import physics
 from envs.particle.drawing import OBSTACLE, Canvas, view_of
-from envs.particle.spread import AGENT_RADIUS, LANDMARK_RADIUS, draw_spread
+from envs.particle.spread import AGENT_RADIUS, draw_spread, spread_bodies
 from envs.particle.spread_paper_kernels import Rules, spread_paper_reset, spread_paper_step
 from envs.particle.worlds import INTEGRATOR, Integrator, ParticleWorlds
 
@@ -76,13 +76,8 @@ class SpreadPaper(ParticleWorlds):
             info_keys=("collisions", "occupied_landmarks"),
             can_render=True,
         )
-        bodies = np.concatenate(
-            [
-                physics.make_bodies(n, radius=AGENT_RADIUS),
-                physics.make_bodies(n, radius=LANDMARK_RADIUS, movable=False, collides=False),
-                physics.make_bodies(args.n_obstacles, radius=args.obstacle_radius, movable=False),
-            ]
-        )
+        obstacles = physics.make_bodies(args.n_obstacles, radius=args.obstacle_radius, movable=False)
+        bodies = np.concatenate([spread_bodies(n), obstacles])
         super().__init__(n_envs, spec=spec, bodies=bodies, integrator=args.integrator)
         self.args = args
         gaps = np.zeros((len(bodies), len(bodies)))

@@ -13,7 +13,7 @@ from core.compiling import kernel
 from envs.particle.geometry import count_overlaps, nearest, place_clear, write_all, write_motion
 from envs.particle.physics import advance, confine, keep_off
 from envs.particle.spread_kernels import nearest_agents
-from envs.particle.worlds import Worlds, begin
+from envs.particle.worlds import Worlds, begin, tick
 
 
 class Rules(NamedTuple):
@@ -126,9 +126,7 @@ def spread_paper_step(
         rewards[k, 0], pairs, covered = score(pos, bodies, n_agents, rules)
         observe(pos, vel, rules.sight_radius, obs[k])
         write_all(pos, vel, n_agents, state[k])
-        worlds.clock[k] += 1
-        worlds.contacts[k] += pairs
-        truncated[k] = worlds.clock[k] >= worlds.time_limit
+        truncated[k] = tick(worlds, k, pairs)
         if truncated[k]:
             collisions[k] = worlds.contacts[k]
             occupied[k] = covered

@@ -61,6 +61,14 @@ def begin(worlds: Worlds, world: int, seed: np.uint64) -> None:
     worlds.contacts[world] = 0
 
 
+@kernel
+def tick(worlds: Worlds, world: int, contacts: int) -> bool:
+    """Count a step and its contacts; return whether the time limit is reached."""
+    worlds.clock[world] += 1
+    worlds.contacts[world] += contacts
+    return worlds.clock[world] >= worlds.time_limit
+
+
 class ParticleWorlds(ABC):
     """Base of the particle environments: N worlds as one :class:`core.protocols.VecEnv`.
 

@@ -8,6 +8,8 @@ import hashlib
 import socket
 import struct
 
+from envs.worker_process import receive_exactly
+
 _MAGIC = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, section 1.3
 _CONTINUATION, _BINARY, _CLOSE, _PING, _PONG = 0x0, 0x2, 0x8, 0x9, 0xA
 _FINAL = _MASKED = 0x80
@@ -57,7 +59,7 @@ class Connection:
         return first, plain.to_bytes(size, "little")
 
     def _exactly(self, size: int) -> bytes:
-        return _exactly(self._stream, size)
+        return bytes(receive_exactly(self._stream, size))
 
     def _send(self, opcode: int, payload: bytes) -> None:
         size = len(payload)
@@ -70,21 +72,11 @@ class Connection:
         self._stream.sendall(head + payload)
 
 
-def _exactly(stream: socket.socket, size: int) -> bytes:
-    body = bytearray()
-    while len(body) < size:
-        part = stream.recv(size - len(body))
-        if not part:
-            raise EOFError
-        body += part
-    return bytes(body)
-
-
 def handshake(stream: socket.socket, path: str) -> Connection | None:
     """Answer a client's opening request; None (and 404) where it asks for another path."""
     request = b""
     while not request.endswith(b"\r\n\r\n"):
-        request += _exactly(stream, 1)
+        request += receive_exactly(stream, 1)
     first, *lines = request.decode("latin-1").split("\r\n")
     if first.split(" ")[1:2] != [path]:
         stream.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
