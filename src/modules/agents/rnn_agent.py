@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from modules.gru import SequenceGRU
+from modules.rows import linear, linear_relu
 
 
 class RNNAgent(nn.Module):
@@ -30,12 +31,11 @@ class RNNAgent(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Whole episodes: [B, T, A, I] -> [B, T, A, U]."""
-        hidden = F.relu(self.fc1(x), inplace=True)
         if isinstance(self.rnn, nn.Linear):
-            return self.fc2(F.relu(self.rnn(hidden), inplace=True))
-        batch, time, agents, _ = hidden.shape
-        sequence = hidden.transpose(0, 1).reshape(time, batch * agents, self.hidden_dim)
-        out = self.fc2(self.rnn.sequence(sequence))
+            return linear(self.fc2, linear_relu(self.rnn, linear_relu(self.fc1, x)))
+        batch, time, agents, _ = x.shape
+        hidden = linear_relu(self.fc1, x.transpose(0, 1)).view(time, batch * agents, -1)
+        out = linear(self.fc2, self.rnn.sequence(hidden))
         return out.view(time, batch, agents, -1).transpose(0, 1)
 
     def step(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:

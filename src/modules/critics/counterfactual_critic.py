@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from core.shapes import check
+from modules.rows import linear, linear_relu
 
 
 class CounterfactualCritic(nn.Module):
@@ -58,7 +59,7 @@ class CounterfactualCritic(nn.Module):
             [B, T, A', M, U]
         """
         check("joint_actions", joint_actions, "B T M A", B=own.shape[0], T=own.shape[1], A=len(self.offsets))
-        static = self.own(own) + self.shared(shared).unsqueeze(2)  # [B, T, A', H]
+        static = linear(self.own, own) + linear(self.shared, shared).unsqueeze(2)  # [B, T, A', H]
         return self._rest(static, self._partners(joint_actions))
 
     def enumerate(self, own: Tensor, shared: Tensor, partner_actions: Tensor) -> Tensor:
@@ -71,7 +72,7 @@ class CounterfactualCritic(nn.Module):
         Returns:
             [B, T, A', K, U]
         """
-        static = self.own(own) + self.shared(shared).unsqueeze(2)
+        static = linear(self.own, own) + linear(self.shared, shared).unsqueeze(2)
         columns = self.action(partner_actions + self.offsets)  # [A, K, A, H]
         own_columns = columns[torch.arange(len(columns), device=columns.device), :, torch.arange(len(columns))]
         partners = (columns.sum(-2) - own_columns)[self.agents]  # [A', K, H]
@@ -85,4 +86,4 @@ class CounterfactualCritic(nn.Module):
 
     def _rest(self, static: Tensor, partners: Tensor) -> Tensor:
         hidden = F.relu(partners + static.unsqueeze(3), inplace=True)
-        return self.fc3(F.relu(self.fc2(hidden), inplace=True))
+        return linear(self.fc3, linear_relu(self.fc2, hidden))

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from modules.rows import linear
+
 
 class QMixer(nn.Module):
     """Q_tot, monotonic in every agent's Q: weights made by hypernetworks of the state (Rashid et al. 2018, Figure 2).
@@ -37,12 +39,12 @@ class QMixer(nn.Module):
 
     def forward(self, q: Tensor, state: Tensor) -> Tensor:
         """The agents' chosen Q-values [B, T, A] and state [B, T, S] -> Q_tot [B, T, 1]."""
-        weight_1, weight_2, value, bias_1 = self.first(state).split(self.first_sizes, dim=-1)
+        weight_1, weight_2, value, bias_1 = linear(self.first, state).split(self.first_sizes, dim=-1)
         if self.hypernet_layers == 2:
-            weight_1, weight_2 = self.weight_1(F.relu(weight_1)), self.weight_2(F.relu(weight_2))
+            weight_1, weight_2 = linear(self.weight_1, F.relu(weight_1)), linear(self.weight_2, F.relu(weight_2))
         per_agent = weight_1.abs().unflatten(-1, (q.shape[-1], self.embed_dim))
         hidden = F.elu((q.unsqueeze(-1) * per_agent).sum(-2) + bias_1)
-        return (hidden * weight_2.abs()).sum(-1, keepdim=True) + self.value(F.relu(value))
+        return (hidden * weight_2.abs()).sum(-1, keepdim=True) + linear(self.value, F.relu(value))
 
 
 class VDNMixer(nn.Module):
