@@ -39,7 +39,9 @@ ROWS_LBF = {
     "coma-lbf": ("coma", "gymma", LBF),
 }
 ROWS_BATTLE = {f"coma-{name}": ("coma", "battle", [f"env_args.map_name={name}"]) for name in ("3m", "2s3z", "MMM2")}
-EVERY = {**ROWS, **ROWS_LBF, **ROWS_BATTLE}
+PAPER = ["batch_size_run=4", "env_args.time_limit=150"]  # as src/figures.py has it
+ROWS_PAPER = {f"{name}-fig5": (name, "spread_paper", PAPER) for name in ("asae", "coma", "iql", "vdn", "qmix")}
+EVERY = {**ROWS, **ROWS_LBF, **ROWS_BATTLE, **ROWS_PAPER}
 
 
 def throughput(algorithm: str, environment: str, words: list[str], seconds: float) -> tuple[float, float, float]:

@@ -31,11 +31,25 @@ TUNED = {("climbing", name): tuple(CLIMBING.split()) for name in ("asae", "coma"
     ("two_step", name): ("epsilon_finish=1.0",) for name in ("iql", "vdn", "qmix")
 }
 TUNED |= {("spread", name): ("parameter_sharing=none",) for name in ("asae", "coma_tuned")}
+# sparse rewards and, in battles, fights that can be put off for ever: targets over several steps
+TUNED |= {("battle", name): ("q_lambda=0.6",) for name in ("iql", "vdn", "qmix")}
+# level-based foraging: memory, longer exploration, targets that follow softly and look several steps ahead
+FORAGING = "use_rnn=true lr=0.0003 epsilon_anneal_time=200000 target_update_interval_or_tau=0.01 q_lambda=0.6"
+TUNED |= {("gymma", name): tuple(FORAGING.split()) for name in ("iql", "vdn", "qmix")}
+TUNED |= {("gymma", "asae"): ("lr=0.0005", "entropy_coef=0.01")}
+SAMPLED = "test_sampled_return_mean"
+METRICS = {
+    "battle": ("test_battle_won_mean",),
+    "lbf": ("test_return_mean", SAMPLED),
+    "lbf-coop": ("test_return_mean", SAMPLED),
+}
+LBF = "env_args.key=lbforaging:Foraging-8x8-2p-3f"
+BATTLES = ("3m", "8m", "2s3z", "3s5z", "2m_vs_1z", "3s_vs_3z")
 
 
 def runs(group: str, seeds: int, algorithms: Sequence[str]) -> Iterator[Run]:
     """The runs of one group."""
-    lbf = "env_args.key=lbforaging:Foraging-8x8-2p-3f"
+    foraging = ("env_args.time_limit=50", "t_max=2500000", "test_interval=100000", "test_sampled=true")
     tasks: dict[str, list[tuple[str, tuple[str, ...]]]] = {
         "matrix": [
             ("matrix_game", ("env_args.game=penalty", "env_args.k=0", "t_max=50000", "test_interval=5000")),
@@ -43,8 +57,11 @@ def runs(group: str, seeds: int, algorithms: Sequence[str]) -> Iterator[Run]:
             ("matrix_game", ("env_args.game=two_step", "t_max=20000", "test_interval=1000")),
         ],
         "spread": [("spread", ("env_args.n_agents=3", "t_max=1000000"))],
-        "lbf": [("gymma", (f"{lbf}-v3", "env_args.time_limit=50", "t_max=2000000", "test_interval=100000"))],
-        "lbf-coop": [("gymma", (f"{lbf}-coop-v3", "env_args.time_limit=50", "t_max=2000000", "test_interval=100000"))],
+        "battle": [
+            ("battle", (f"env_args.map_name={name}", "t_max=1000000", "test_interval=50000")) for name in BATTLES
+        ],
+        "lbf": [("gymma", (f"{LBF}-v3", *foraging))],
+        "lbf-coop": [("gymma", (f"{LBF}-coop-v3", *foraging))],
     }
     for seed in range(1, seeds + 1):
         for environment, words in tasks[group]:
@@ -58,7 +75,7 @@ def runs(group: str, seeds: int, algorithms: Sequence[str]) -> Iterator[Run]:
 def main() -> int:
     """Run the groups, then draw them."""
     cli = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    cli.add_argument("groups", nargs="+", choices=["matrix", "spread", "lbf", "lbf-coop"])
+    cli.add_argument("groups", nargs="+", choices=["matrix", "spread", "battle", "lbf", "lbf-coop"])
     cli.add_argument("--algorithms", nargs="+", default=ALGORITHMS)
     cli.add_argument("--seeds", type=int, default=3)
     cli.add_argument("--jobs", type=int, default=2)
@@ -72,8 +89,9 @@ def main() -> int:
                     for failure in found.play(todo, jobs=args.jobs):
                         print(failure, file=sys.stderr)
                 done = [str(path) for path in map(found.completed, todo) if path is not None]
-                drawn = ["--center", "median", "--metric", "test_return_mean", "--table", "--out", f"{folder}.png"]
-                if done:
+                for metric in METRICS.get(group, ("test_return_mean",)) if done else ():
+                    out = f"{folder}_sampled.png" if metric == SAMPLED else f"{folder}.png"
+                    drawn = ["--center", "median", "--metric", metric, "--table", "--out", out]
                     subprocess.run([sys.executable, "src/plot.py", *done, *drawn], cwd=ROOT, check=True)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
