@@ -79,12 +79,13 @@ def main() -> int:
     cli.add_argument("--algorithms", nargs="+", default=ALGORITHMS)
     cli.add_argument("--seeds", type=int, default=3)
     cli.add_argument("--jobs", type=int, default=2)
+    cli.add_argument("--also", nargs="+", type=Path, default=[], metavar="DIR", help="runs that completed there count")
     args = cli.parse_args()
     try:
         with interrupts():
             for group in args.groups:
                 folder = ROOT / "results" / "learning" / group
-                found, todo = RunSet(folder), list(runs(group, args.seeds, args.algorithms))
+                found, todo = RunSet(folder, also=args.also), list(runs(group, args.seeds, args.algorithms))
                 with found.locked():
                     for failure in found.play(todo, jobs=args.jobs):
                         print(failure, file=sys.stderr)

@@ -49,6 +49,7 @@ def parser() -> argparse.ArgumentParser:
     cli.add_argument("--algorithms", nargs="+", default=[], metavar="NAME", help="others than the figure's own")
     cli.add_argument("--sizes", nargs="+", type=int, default=[], metavar="N", help="other numbers of agents")
     cli.add_argument("--results", type=Path, default=Path("results/reproduce"), help="folder (default: %(default)s)")
+    cli.add_argument("--also", nargs="+", type=Path, default=[], metavar="DIR", help="runs that completed there count")
     cli.add_argument("--draw", action="store_true", help="run nothing, draw what has completed")
     return cli
 
@@ -71,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         choice = Choice(
             seeds=given.seeds, scale=given.scale, algorithms=tuple(given.algorithms), sizes=sizes, words=tuple(words)
         )
-        runs, failures = RunSet(given.results), []
+        runs, failures = RunSet(given.results, also=given.also), []
         try:
             with interrupts(), runs.locked():
                 for name in given.figures:

@@ -93,11 +93,19 @@ class RunSet:
 
     Args:
         results: folder (``local_results_path`` of its runs).
+        also: further folders whose completed runs count (``src/publish.py`` makes such).
         say: where lines about progress go.
+
+    Raises:
+        UserError: one of ``also`` does not exist.
     """
 
-    def __init__(self, results: Path, *, say: Callable[[str], None] = print) -> None:
+    def __init__(self, results: Path, *, also: Sequence[Path] = (), say: Callable[[str], None] = print) -> None:
         self.results = results.resolve()
+        self._also = also
+        for folder in also:
+            if not folder.is_dir():
+                raise UserError(f"There is no folder '{folder}' whose runs could count.")
         self._say = say
         self._live: set[subprocess.Popen[str]] = set()
         self._stopped = threading.Event()
@@ -121,17 +129,19 @@ class RunSet:
 
     def completed(self, run: Run) -> Path | None:
         """Return the folder of a completed run with these settings, None where there is none."""
-        return next((one.folder for one in self._same(run) if one.status == "COMPLETED"), None)
+        places = (self.results, *self._also)
+        return next((one.folder for one in self._same(run, places) if one.status == "COMPLETED"), None)
 
-    def _same(self, run: Run) -> list[_Filed]:
-        """Runs on file with its settings, the newest last."""
+    def _same(self, run: Run, places: Sequence[Path]) -> list[_Filed]:
+        """Runs on file with its settings, in each place the newest last."""
         wanted, asked = run.settings(), {word.partition("=")[0] for word in run.words}
-        return [one for one in _filed(self.results) if not _changed(one.config, wanted, asked)]
+        filed = (one for place in places for one in _filed(place))
+        return [one for one in filed if not _changed(one.config, wanted, asked)]
 
     def _resumable(self, run: Run) -> Path | None:
         """Return the checkpoint of an interrupted run that came furthest."""
         found = []
-        for one in self._same(run):
+        for one in self._same(run, [self.results]):
             with contextlib.suppress(UserError):
                 found.append(checkpoint.find(models_folder(one.folder)))
         return max(found, key=lambda folder: int(folder.name), default=None)

@@ -73,10 +73,11 @@ def test_a_package_imports_only_what_lies_below_it(package):
 def test_the_top_is_a_ladder():
     """main -> session -> experiment and what it is made of; nothing in a package imports any of them.
 
-    plot, and reproduce with what it is made of, stand beside it: they see runs by their command line and their files.
+    plot, publish, and reproduce with what it is made of, stand beside it: they see runs by their command line and
+    their files.
     """
     ladder = ["core", "resuming", "players", "options", "team", "experiment", "snapshot", "filming", "session", "main"]
-    beside = {"plot": set(), "run_set": {"options", "resuming"}, "figures": {"run_set"}}
+    beside = {"plot": set(), "publish": set(), "run_set": {"options", "resuming"}, "figures": {"run_set"}}
     beside["reproduce"] = {"figures", "run_set", "plot"}
     assert set(ladder) | set(beside) == TOP | {"core"}
     for path in SOURCE.glob("*.py"):

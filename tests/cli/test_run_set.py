@@ -111,6 +111,11 @@ def test_results_that_cannot_be_written(tmp_path):
         pass
 
 
+def test_a_folder_whose_runs_could_count_must_exist(tmp_path):
+    with pytest.raises(UserError, match="no folder"):
+        RunSet(tmp_path / "set", also=[tmp_path / "nothing"])
+
+
 def wait_for(process, path, step):
     """Until a run has written a point at or after a step."""
     while True:
