@@ -36,7 +36,7 @@ TUNED |= {("battle", name): ("q_lambda=0.6",) for name in ("iql", "vdn", "qmix")
 # level-based foraging: memory, longer exploration, targets that follow softly and look several steps ahead
 FORAGING = "use_rnn=true lr=0.0003 epsilon_anneal_time=200000 target_update_interval_or_tau=0.01 q_lambda=0.6"
 TUNED |= {("gymma", name): tuple(FORAGING.split()) for name in ("iql", "vdn", "qmix")}
-TUNED |= {("gymma", "asae"): ("lr=0.0005", "entropy_coef=0.01")}
+TUNED |= {("gymma", "asae"): ("lr=0.0003", "entropy_coef=0.01", "batch_size_run=20")}
 SAMPLED = "test_sampled_return_mean"
 METRICS = {
     "battle": ("test_battle_won_mean",),
