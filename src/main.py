@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import warnings
 from collections.abc import Sequence
 
 from core.errors import UserError
@@ -55,7 +54,6 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"algorithms (--config):       {', '.join(config_names('algs'))}")
             print(f"environments (--env-config): {', '.join(config_names('envs'))}")
             return 0
-        warnings.filterwarnings("ignore", message="pkg_resources is deprecated")  # Sacred imports it
         import session
         from options import resolve
 
