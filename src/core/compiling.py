@@ -60,3 +60,11 @@ def lean_kernel(function: Callable[..., Any]) -> Any:
     compile one that does.
     """
     return _compile(function, _nrt=False)
+
+
+def vector_kernel(function: Callable[..., Any]) -> Any:
+    """Compile as :func:`lean_kernel` does, with NumPy's divisions: by zero they give infinity or NaN.
+
+    Python's raise an error, and a loop that may raise cannot become vector instructions.
+    """
+    return _compile(function, error_model="numpy", _nrt=False)

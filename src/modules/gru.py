@@ -2,9 +2,9 @@
 
 ``nn.GRU`` on the CPU records some twenty small autograd nodes per time step; at the sizes of this field (64 units,
 a hundred rows) their overhead costs more than the arithmetic. Here the whole sequence is one autograd node: the
-input gates are one matrix product, a step of the forward pass is six calls and of the backward pass three, because
-everything in the chain rule but the carried gradient can be computed for all steps at once.
-Parameters, names and results are those of ``nn.GRU`` (Cho et al. 2014, in cuDNN's form); CUDA uses cuDNN itself.
+input gates are one matrix product, and a step of either pass is one more and one kernel.
+Parameters, names and results are those of ``nn.GRU`` (Cho et al. 2014, in cuDNN's form), which does the work itself
+on CUDA and in other precisions than single.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from modules.gru_kernels import gate_factors, input_gradients
+from modules.gru_kernels import backward_step, forward_step, input_gradients
 
 
 class SequenceGRU(nn.GRU):
@@ -32,7 +32,7 @@ class SequenceGRU(nn.GRU):
     def sequence(self, x: Tensor) -> Tensor:
         """Inputs [T, N, I] -> hidden states [T, N, H]."""
         weights = (self.weight_ih_l0, self.weight_hh_l0, self.bias_ih_l0, self.bias_hh_l0)
-        if x.is_cuda:
+        if x.is_cuda or x.dtype != torch.float32:
             return super().forward(x)[0]
         if torch.is_grad_enabled():
             return _Sequence.apply(x, *weights)
@@ -49,26 +49,19 @@ def _forward(
     """Hidden states [T, N, H]; if kept, h with h_0 [T+1, N, H], gates r|z|n and m = W_hn h + b_hn [T, N, 3H]."""
     n_steps, n_rows, _ = x.shape
     n_hidden = w_hh.shape[1]
-    rz, new = slice(0, 2 * n_hidden), slice(2 * n_hidden, None)
-    bias = torch.cat([b_ih[rz] + b_hh[rz], b_ih[new]])
-    gates = torch.addmm(bias, x.reshape(n_steps * n_rows, -1), w_ih.t()).view(n_steps, n_rows, 3 * n_hidden)
-    gates[..., new].mul_(2)  # tanh(a) = 2 sigmoid(2 a) - 1, and sigmoid is three times as fast
+    both = slice(0, 2 * n_hidden)
+    bias = torch.cat([b_ih[both] + b_hh[both], b_ih[2 * n_hidden :], b_hh[2 * n_hidden :]])
+    gates = torch.mm(x.reshape(n_steps * n_rows, -1), w_ih.t()).view(n_steps, n_rows, 3 * n_hidden)
     hidden = x.new_empty(n_steps + 1, n_rows, n_hidden)
     hidden[0] = 0
     recurrent = x.new_empty(n_steps if keep else 1, n_rows, 3 * n_hidden)
-    w_t, b_new = w_hh.t(), b_hh[new]
-    gates_rz = gates[..., rz].unbind(0)
-    gates_r, gates_z, gates_n = (part.unbind(0) for part in gates.split(n_hidden, dim=-1))
-    recurrent_all, recurrent_rz, recurrent_n = (
-        part.unbind(0) for part in (recurrent, recurrent[..., rz], recurrent[..., new])
-    )
-    states = hidden.unbind(0)
+    w_t, states, products = w_hh.t(), hidden.unbind(0), recurrent.unbind(0)
+    arrays = hidden.numpy(), gates.detach().numpy()
+    places, offsets = [product.numpy() for product in products], bias.detach().numpy()
     for t in range(n_steps):
         k = t if keep else 0
-        torch.mm(states[t], w_t, out=recurrent_all[k])
-        gates_rz[t].add_(recurrent_rz[k]).sigmoid_()
-        gates_n[t].addcmul_(gates_r[t], recurrent_n[k].add_(b_new), value=2).sigmoid_().mul_(2).sub_(1)
-        torch.lerp(gates_n[t], states[t], gates_z[t], out=states[t + 1])  # (1 - z) n + z h
+        torch.mm(states[t], w_t, out=products[k])
+        forward_step(t, *arrays, places[k], offsets)
     return hidden[1:], (hidden, gates, recurrent)
 
 
@@ -86,13 +79,12 @@ class _Sequence(torch.autograd.Function):
         n_steps, n_rows, n_hidden = grad_out.shape
         factors = torch.empty_like(gates)
         carried = grad_out.clone(memory_format=torch.contiguous_format)  # becomes the whole gradient of h_t
-        gate_factors(hidden.numpy(), gates.numpy(), recurrent.numpy(), factors.numpy())
-        carried_steps, z_steps = carried.unbind(0), gates[..., n_hidden : 2 * n_hidden].unbind(0)
-        flat_steps, factor_steps = factors.unbind(0), factors.view(n_steps, n_rows, 3, n_hidden).unbind(0)
+        arrays = tuple(each.numpy() for each in (hidden, gates, recurrent, carried, factors))
+        carried_steps, factor_steps = carried.unbind(0), factors.unbind(0)
         for t in range(n_steps - 1, -1, -1):
-            factor_steps[t].mul_(carried_steps[t].unsqueeze(1))
+            backward_step(t, *arrays)
             if t > 0:
-                carried_steps[t - 1].addcmul_(carried_steps[t], z_steps[t]).addmm_(flat_steps[t], w_hh)
+                carried_steps[t - 1].addmm_(factor_steps[t], w_hh)
         grads = factors.view(n_steps * n_rows, 3 * n_hidden)  # of the recurrent pre-activations
         grad_w_hh = grads.t() @ hidden[:-1].reshape(-1, n_hidden)
         grad_b_hh = grads.sum(0)
