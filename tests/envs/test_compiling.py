@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from core import compiling
+from envs import rng
 from envs.battle import combat, loops
-from envs.particle import rng
 
 FIRST = "from core.compiling import kernel\n@kernel\ndef one(x):\n    return x + {}\n"
 SECOND = "from core.compiling import kernel\nfrom stamp_first import one\n@kernel\ndef two(x):\n    return one(x) * 2\n"

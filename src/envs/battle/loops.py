@@ -10,7 +10,7 @@ from envs.battle.movement import GOING, HOLDING, MODE, RESTING, head_for, move_a
 from envs.battle.opponent import command, post
 from envs.battle.spawning import PLACES, spawn
 from envs.battle.state import ATTACK, HEAL_UNIT, KEEP, MOVE, STOP, Arena
-from envs.particle.rng import start_stream, uniform
+from envs.rng import start_stream, uniform
 
 
 @lean_kernel

@@ -14,7 +14,7 @@ from core.compiling import lean_kernel
 from envs.battle.movement import may_stand
 from envs.battle.state import STOP, Arena
 from envs.battle.units import AIR
-from envs.particle.rng import uniform
+from envs.rng import uniform
 
 _PITCH = 0.25
 """Pitch of the grid of places."""
