@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from situations import battle
 
 from core.errors import UserError
 from core.registry import load
@@ -9,6 +10,7 @@ from core.settings import validate
 from envs import REGISTRY
 from envs.battle.battle import Battle, BattleArgs
 from envs.battle.outcome import largest_return
+from envs.battle.picture import draw
 from envs.battle.scripted import POLICIES, play
 from envs.battle.settings import REFUSED
 from envs.conformance import check_env
@@ -176,6 +178,18 @@ def test_pictures_show_both_sides_and_change(name):
         step = env.step((policy.act(step.teams[0].available),), np.ones(1, bool))
     assert env.render(0).shape == first.shape
     assert (env.render(0) != first).any()
+
+
+def green(*allies):
+    frame = draw(battle([*allies], [("zealot", 25, 10)]), 0, step=0, limit=10).astype(int)
+    return ((frame[..., 1] > 150) & (frame[..., 0] < 90) & (frame[..., 2] < 110)).sum()
+
+
+def test_the_bars_of_units_in_a_crowd_are_all_seen():
+    zealot = green(("zealot", 10, 16)) / 2  # the enemy's bar
+    one = green(("marine", 10, 16)) - zealot
+    crowd = green(("marine", 10, 16), ("marine", 10, 16.76), ("marine", 10, 17.52)) - zealot
+    assert crowd > 0.7 * 3 * one > 0  # antialiasing shades an edge here and there
 
 
 @pytest.mark.parametrize("policy", sorted(POLICIES))
