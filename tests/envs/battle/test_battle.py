@@ -210,6 +210,21 @@ def test_scripted_results_belong_to_the_seeds():
     assert found["return"][1] == found["return"][3]
 
 
+def test_focus_fire_leaves_alone_whom_others_will_have_killed():
+    env = make(map_name="8m")
+    policy = POLICIES["focus"](env)
+    step = env.reset(np.array([0]), np.array([0], np.uint64))
+    units = env.simulator.units[0]
+    units["x"], units["y"] = [10.0] * 8 + [14.0] * 8, np.tile(16 + 0.8 * np.arange(-4, 4), 2)
+    units["health"][8:] = [7, 12, *[45] * 6]
+    step = env.step((np.ones((1, 8), int),), np.ones(1, bool))  # for the actions that are available now
+    units["health"], units["alive"] = [*[45] * 8, 7, 12, *[45] * 6], True
+    policy.restart(np.array([0]))
+    shots = np.bincount(policy.act(step.teams[0].available)[0] - 6, minlength=8)
+    assert shots[:2].tolist() == [2, 2]  # 6 of damage each
+    assert shots.sum() == 8
+
+
 def test_better_policies_fare_better():
     seeds = np.arange(30, dtype=np.uint64)
     won = {
