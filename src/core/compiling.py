@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,26 @@ def _stamp(compiled: Any) -> str:
     return getattr(getattr(compiled._cache, "_cache_file", None), "_source_stamp", "")
 
 
+@functools.cache
+def _tell() -> None:
+    """Say on standard error, once per process, that compiling has begun: a run stands still meanwhile."""
+    print("Compiling kernels (once; battle takes about 15 s)...", file=sys.stderr, flush=True)
+
+
+def _tell_before_compiling(compiled: Any) -> Any:
+    """Let a kernel call :func:`_tell` where the cache has no machine code for it; returns the kernel."""
+    load = compiled._cache.load_overload
+
+    def load_or_tell(signature: Any, context: Any) -> Any:
+        found = load(signature, context)
+        if found is None:
+            _tell()
+        return found
+
+    compiled._cache.load_overload = load_or_tell
+    return compiled
+
+
 def _compile(function: Callable[..., Any], **options: Any) -> Any:
     """Compile with Numba and cache the machine code on disk; where nothing can be written, compile in every process.
 
@@ -37,14 +58,14 @@ def _compile(function: Callable[..., Any], **options: Any) -> Any:
     try:
         compiled: Any = njit(cache=True, fastmath=False, **options)(function)
     except RuntimeError:  # no writable place for the cache
-        return njit(fastmath=False, **options)(function)
+        return _tell_before_compiling(njit(fastmath=False, **options)(function))
     cache_file = compiled._cache._cache_file
     if not hasattr(cache_file, "_source_stamp"):
         raise RuntimeError("this Numba keeps its cache's stamp elsewhere; adapt core/compiling.py")
     known = {_stamp(value) for value in function.__globals__.values() if isinstance(value, Dispatcher)}
     own = _package_stamp(Path(function.__code__.co_filename).parent)
     cache_file._source_stamp = hashlib.sha256("".join([own, *sorted(known)]).encode()).hexdigest()
-    return compiled
+    return _tell_before_compiling(compiled)
 
 
 def kernel(function: Callable[..., Any]) -> Any:

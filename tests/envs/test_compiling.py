@@ -1,16 +1,20 @@
 """What the cache of compiled kernels compares, and what lean kernels refuse."""
 
 import importlib.util
+import os
+import subprocess
 import sys
+from pathlib import Path
 
 import numba
 import numpy as np
 import pytest
 
 from core import compiling
+from envs import rng
 from envs.battle import combat, loops
-from envs.particle import rng
 
+SRC = Path(compiling.__file__).resolve().parents[1]
 FIRST = "from core.compiling import kernel\n@kernel\ndef one(x):\n    return x + {}\n"
 SECOND = "from core.compiling import kernel\nfrom stamp_first import one\n@kernel\ndef two(x):\n    return one(x) * 2\n"
 
@@ -59,3 +63,15 @@ def test_a_lean_kernel_cannot_make_arrays():
     assert total(np.arange(4.0)) == 6
     with pytest.raises((numba.core.errors.NumbaError, RuntimeError)):
         copy(np.arange(4.0))
+
+
+def test_a_run_says_that_kernels_are_compiled_and_only_then(tmp_path):
+    draw = "import numpy as np; from envs import rng; rng.start_stream(np.zeros(1, np.uint64), 0, np.uint64(1))"
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": str(SRC)}
+    said = []
+    for _ in range(2):
+        done = subprocess.run([sys.executable, "-c", draw], env=environment, capture_output=True, text=True, check=True)
+        assert done.stdout == ""
+        said.append(done.stderr.splitlines())
+    assert [len(lines) for lines in said] == [1, 0]  # two kernels are compiled, one line tells
+    assert said[0][0].startswith("Compiling kernels")

@@ -28,7 +28,7 @@ from envs.battle.units import (
     SPLASH_HALF_WIDTH,
     SPLASH_SEARCH,
 )
-from envs.particle.rng import uniform
+from envs.rng import uniform
 
 
 @lean_kernel

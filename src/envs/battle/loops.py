@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from core.compiling import lean_kernel
+from envs.battle.bodies import GOING, HOLDING, MODE, RESTING
 from envs.battle.combat import attack, bury, can_attack, can_heal, gap, heal, regenerate, second_hit
-from envs.battle.movement import GOING, HOLDING, MODE, RESTING, head_for, move_all
+from envs.battle.movement import head_for, move_all
 from envs.battle.opponent import command, post
 from envs.battle.spawning import PLACES, spawn
 from envs.battle.state import ATTACK, HEAL_UNIT, KEEP, MOVE, STOP, Arena
-from envs.particle.rng import start_stream, uniform
+from envs.rng import start_stream, uniform
 
 
 @lean_kernel

@@ -2,10 +2,6 @@
 
 The game's own steering is not known. Here a unit walks straight at its goal (or at the next corner of its way there),
 goes around units that stand fast, pushes aside friends that stand idle, and stays on walkable cells.
-
-``bodies`` is float64 [7, U], scratch of one game loop with one row per quantity, so that loops over units are vector
-instructions: place, radius, the way that a unit wants to go, what it does (RESTING, GOING or HOLDING), and a list of
-who is near. Who does not collide, the dead and the flying, stands far away there.
 """
 
 from __future__ import annotations
@@ -15,16 +11,25 @@ import math
 import numpy as np
 
 from core.compiling import lean_kernel
+from envs.battle.bodies import (
+    GOING,
+    HOLDING,
+    MODE,
+    NEAR,
+    RADIUS,
+    RESTING,
+    WISH_X,
+    WISH_Y,
+    X,
+    Y,
+    may_stand,
+    touching,
+)
 from envs.battle.maps import SIZE
-from envs.battle.paths import free
 from envs.battle.state import Arena
+from envs.battle.surround import close_in
 from envs.battle.units import AIR, COLOSSUS
 
-X, Y, RADIUS, WISH_X, WISH_Y, MODE, NEAR = range(7)
-"""Rows of ``bodies``."""
-N_ROWS = 7
-RESTING, GOING, HOLDING = 0.0, 1.0, 2.0
-"""Idle (friends may push it), on its way, fighting (nobody pushes it)."""
 _EPSILON = 1e-9
 _TOUCH = 1e-6
 """Overlaps smaller than this are let be."""
@@ -33,16 +38,34 @@ _SQUEEZE = 0.8
 """How near a unit comes to a friend that it pushes, as a part of the distance at which they touch."""
 _CORNERS = 4
 """How many obstacles in a row a unit goes along before it turns back."""
+_ABREAST = 4
+"""How many units pass a corner side by side, where there is room."""
 _ROUNDS = 2
 """How often overlaps are resolved in one game loop."""
 
 
 @lean_kernel
-def may_stand(arena: Arena, layer: int, x: float, y: float) -> bool:
-    """Whether the terrain lets a unit of a layer be at a point."""
-    if layer == AIR:
-        return 0.0 <= x < SIZE and 0.0 <= y < SIZE
-    return free(arena.crossable if layer == COLOSSUS else arena.walkable, x, y)
+def _abreast(units: np.ndarray, arena: Arena, i: int, way: int, after: int) -> tuple[float, float]:
+    """Return where unit i passes the corner of its way at cell ``way``: beside the others, as far out as there is room.
+
+    ``after`` is the cell to which it goes on from there.
+    """
+    x, y = way // SIZE + 0.5, way % SIZE + 0.5
+    ax, ay = x - units[i].x, y - units[i].y
+    bx, by = after // SIZE + 0.5 - x, after % SIZE + 0.5 - y
+    a, b = math.sqrt(ax * ax + ay * ay), math.sqrt(bx * bx + by * by)
+    if a < _EPSILON or b < _EPSILON:
+        return x, y
+    out_x, out_y = ax / a - bx / b, ay / a - by / b
+    length = math.sqrt(out_x * out_x + out_y * out_y)
+    if length < _EPSILON:
+        return x, y
+    lane = 2.0 * arena.traits[i].separation / length
+    for _ in range(i % _ABREAST):
+        if not may_stand(arena, arena.traits[i].layer, x + lane * out_x, y + lane * out_y):
+            break
+        x, y = x + lane * out_x, y + lane * out_y
+    return x, y
 
 
 @lean_kernel
@@ -54,7 +77,7 @@ def head_for(units: np.ndarray, arena: Arena, i: int, x: float, y: float, bodies
         goal = min(max(int(x), 0), SIZE - 1) * SIZE + min(max(int(y), 0), SIZE - 1)
         way = arena.ways[own, goal]
         if way >= 0 and way != goal:
-            x, y = way // SIZE + 0.5, way % SIZE + 0.5
+            x, y = _abreast(units, arena, i, way, arena.ways[way, goal])
     speed = traits.speed
     if traits.acceleration > 0.0:
         units[i].velocity = min(units[i].velocity + traits.acceleration, traits.speed)
@@ -66,21 +89,10 @@ def head_for(units: np.ndarray, arena: Arena, i: int, x: float, y: float, bodies
 
 
 @lean_kernel
-def _touching(bodies: np.ndarray, first: int, x: float, y: float, radius: float) -> int:
-    """Count the bodies from ``first`` on that a body of some radius would touch at a point (a vector loop)."""
-    xs, ys, radii = bodies[X, first:], bodies[Y, first:], bodies[RADIUS, first:]
-    count = 0
-    for j in range(xs.shape[0]):
-        rx, ry, touch = xs[j] - x, ys[j] - y, radii[j] + radius
-        count += rx * rx + ry * ry < touch * touch
-    return count
-
-
-@lean_kernel
 def _find_obstacles(arena: Arena, bodies: np.ndarray, i: int, reach: float) -> int:
     """Write who may stand in unit i's way, less than ``reach`` away, into the row NEAR; returns their number."""
     x, y, radius = bodies[X, i], bodies[Y, i], bodies[RADIUS, i] + reach
-    if _touching(bodies, 0, x, y, radius) <= 1:  # itself
+    if touching(bodies, 0, x, y, radius) <= 1:  # itself
         return 0
     count = 0
     for j in range(bodies.shape[1]):
@@ -193,7 +205,7 @@ def _resolve(arena: Arena, bodies: np.ndarray) -> bool:
     any_overlap = False
     for i in range(bodies.shape[1] - 1):
         radius = bodies[RADIUS, i] - _TOUCH
-        if _touching(bodies, i + 1, bodies[X, i], bodies[Y, i], radius) == 0:
+        if touching(bodies, i + 1, bodies[X, i], bodies[Y, i], radius) == 0:
             continue
         for j in range(i + 1, bodies.shape[1]):
             rx, ry, touch = bodies[X, j] - bodies[X, i], bodies[Y, j] - bodies[Y, i], bodies[RADIUS, j] + radius
@@ -230,6 +242,7 @@ def move_all(units: np.ndarray, arena: Arena, bodies: np.ndarray) -> None:
         return
     for i in range(units.shape[0]):
         if bodies[X, i] < _FAR and bodies[MODE, i] == GOING:
+            close_in(units, arena, bodies, i)
             _walk(units, arena, bodies, i)
     for _ in range(_ROUNDS):
         if not _resolve(arena, bodies):

@@ -28,12 +28,12 @@ _FOLLOW = 2.0
 
 
 @lean_kernel
-def nearest_target(units: np.ndarray, arena: Arena, i: int, reach: float) -> int:
-    """Return the nearest living unit that unit i can attack with a gap of at most ``reach``, or -1."""
+def nearest_target(units: np.ndarray, arena: Arena, i: int, reach: float, but: int = -1) -> int:
+    """Return the nearest living unit other than ``but`` that i can attack with a gap of at most ``reach``, or -1."""
     best, found = reach + arena.traits[i].radius, -1
     others = range(arena.n_allies) if i >= arena.n_allies else range(arena.n_allies, units.shape[0])
     for j in others:
-        if not units[j].alive:
+        if not units[j].alive or j == but:
             continue
         dx, dy = units[j].x - units[i].x, units[j].y - units[i].y
         limit = best + arena.traits[j].radius
@@ -77,6 +77,11 @@ def _command_medivac(units: np.ndarray, arena: Arena, i: int) -> None:
 def _command_fighter(units: np.ndarray, arena: Arena, i: int) -> None:
     target = units[i].target
     chasing = units[i].order == ATTACK and units[target].alive
+    if chasing and units[i].crowded:
+        other = nearest_target(units, arena, i, arena.traits[i].scan, target)
+        if other >= 0:
+            units[i].target = other
+        return
     found = nearest_target(units, arena, i, arena.traits[i].scan)
     if found < 0 and chasing and gap(units, arena, i, target) <= arena.traits[i].sight:
         return

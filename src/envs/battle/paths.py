@@ -23,8 +23,9 @@ _DIAGONAL = math.sqrt(2.0)
 def make_ways(name: str) -> np.ndarray:
     """Return the next waypoint from every cell to every cell of a map: int16 [1024, 1024], cells numbered 32 x + y.
 
-    An entry is -1 where there is no way. On maps whose ground is a rectangle no way has a corner, and the table is
-    empty, int16 [0, 0].
+    To a cell that is no ground (a colossus may stand there) the way is that to the nearest cell of the ground, and from
+    there straight on. An entry is -1 where there is no way. On maps whose ground is a rectangle no way has a corner,
+    and the table is empty, int16 [0, 0].
     """
     grid = load_map(name).walkable & load_map(name).reached
     columns, rows = np.flatnonzero(grid.any(1)), np.flatnonzero(grid.any(0))
@@ -81,6 +82,17 @@ def _distances(grid: np.ndarray, goal: int, distance: np.ndarray, following: np.
                     queue.append(nx * SIZE + ny)
 
 
+@lean_kernel
+def _nearest_ground(grid: np.ndarray, cell: int) -> int:
+    """Return the free cell nearest to a cell, -1 where there is none."""
+    nearest, best = -1, math.inf
+    for other in range(SIZE * SIZE):
+        dx, dy = other // SIZE - cell // SIZE, other % SIZE - cell % SIZE
+        if grid[other // SIZE, other % SIZE] and dx * dx + dy * dy < best:
+            nearest, best = other, dx * dx + dy * dy
+    return nearest
+
+
 @kernel
 def _all_ways(grid: np.ndarray) -> np.ndarray:
     """Return the table of :func:`make_ways` for a grid: bool [32, 32]."""
@@ -98,4 +110,9 @@ def _all_ways(grid: np.ndarray) -> np.ndarray:
             while seen != goal and _in_sight(grid, cell, following[seen]):
                 seen = following[seen]
             ways[cell, goal] = seen
+    for goal in range(cells):
+        ground = _nearest_ground(grid, goal)
+        if ground >= 0 and ground != goal:
+            ways[:, goal] = ways[:, ground]
+            ways[ground, goal] = goal
     return ways

@@ -12,7 +12,7 @@ from envs.battle.maps import BattleMap, load_map
 from envs.battle.simulator import Simulator
 from envs.battle.units import BLAST, HEAL, LINE, UNIT_TYPES, UnitType
 
-_CELL = 16
+_CELL = 20
 _SCALE = 2  # drawn larger by this factor, then averaged: antialiasing
 _CAPTION = 26
 _VOID, _CLIFF, _TEXT = (58, 64, 74), (122, 116, 108), (226, 230, 236)
@@ -91,12 +91,13 @@ def _draw_unit(frame: _Frame, unit: np.void, kind: UnitType, color: tuple[int, .
     frame.disk(unit["x"], unit["y"], kind.radius, (*color, 150 if flying else 235), (255, 255, 255, 230))
     letter = _LETTERS.get(kind.name)
     if letter:
-        size = round(1.2 * kind.radius * _CELL * _SCALE)
-        frame.draw.text(frame.pixel(unit["x"], unit["y"]), letter, (255, 255, 255), _font(size), anchor="mm")
-    width, above = max(2 * kind.radius, 0.9), unit["y"] + kind.radius + 0.3
-    frame.bar(unit["x"], above, width, unit["health"] / kind.health, _HEALTH)
+        size = round(1.1 * kind.radius * _CELL * _SCALE)
+        middle = frame.pixel(unit["x"], unit["y"] + 0.3 * kind.radius)
+        frame.draw.text(middle, letter, (255, 255, 255), _font(size), anchor="mm")
+    width, low = 1.6 * kind.radius, unit["y"] - 0.4 * kind.radius  # on the unit itself: in a crowd nothing else is free
+    frame.bar(unit["x"], low, width, unit["health"] / kind.health, _HEALTH)
     if kind.shield:
-        frame.bar(unit["x"], above + 0.2, width, unit["shield"] / kind.shield, _SHIELD)
+        frame.bar(unit["x"], low + 2.5 / _CELL, width, unit["shield"] / kind.shield, _SHIELD)
 
 
 def _draw_shot(frame: _Frame, unit: np.void, target: np.void, kind: UnitType, color: tuple[int, ...]) -> None:

@@ -12,7 +12,8 @@ import numpy as np
 
 from envs.battle.battle import Battle
 from envs.battle.combat import can_attack
-from envs.battle.units import HEAL
+from envs.battle.simulator import LOOPS_PER_STEP
+from envs.battle.units import HEAL, MINIMUM_DAMAGE
 
 STOP, FIRST_MOVE, FIRST_TARGET = 1, 2, 6
 _MOVES = np.array([(0, 1), (0, -1), (1, 0), (-1, 0)])  # actions 2 to 5
@@ -20,6 +21,8 @@ _MELEE = 1.0
 """Longest range of a melee weapon."""
 _DANGER = 2.0
 """Gap to a melee enemy from which a shooter steps back."""
+_OVERKILL = 1e4
+"""Added to the score of an enemy whom others will have killed."""
 _RELOADING = 5.0
 """Game loops of reloading that make a step back worth while."""
 
@@ -115,14 +118,17 @@ class NearestPolicy(Scripted):
 class FocusPolicy(Scripted):
     """Focus fire with kiting.
 
-    The team waits for enemies that come nearer. Shooters attack the weakest enemy in reach, at equal strength the one
-    nearest to the team, and step back while their weapon reloads and a melee enemy is near. Melee units and medivacs
-    act as in :class:`NearestPolicy`, but do not keep to their targets.
+    The team waits for enemies that come nearer. Shooters attack the weakest enemy in reach whom the shots of the others
+    leave alive, at equal strength the one nearest to the team, and step back while their weapon reloads and a melee
+    enemy is near. Melee units and medivacs act as in :class:`NearestPolicy`, but do not keep to their targets.
     """
 
     def __init__(self, env: Battle) -> None:
         super().__init__(env)
         self._apart = np.full(env.n_envs, math.inf)
+        arena, types = env.simulator.arena, self.traits["type"]
+        hit = arena.damage[types[: self.n_allies, None], types[self.n_allies :]] - self.traits["armor"][self.n_allies :]
+        self._damage = np.maximum(hit, MINIMUM_DAMAGE) * self.traits["hits"][: self.n_allies, None]  # [A, E]
 
     def restart(self, slots: np.ndarray) -> None:
         """Forget how far apart the sides of these slots (int64 [K]) were."""
@@ -134,6 +140,23 @@ class FocusPolicy(Scripted):
         nearer = apart < self._apart - 0.1
         self._apart = apart
         return nearer & ~in_reach.any((1, 2))
+
+    def _share_out(self, in_reach: np.ndarray, strength: np.ndarray, score: np.ndarray) -> np.ndarray:
+        """Choose the target of least ``score`` for each agent in turn, preferably one whom no other will have killed.
+
+        ``in_reach`` is bool [N, A, E], ``strength`` (health and shield) and ``score`` are float64 [N, E]; returns
+        int64 [N, A], -1 where nobody is in reach.
+        """
+        left, rows = strength.copy(), np.arange(len(strength))
+        fires = self.env.simulator.units["cooldown"][:, : self.n_allies] < LOOPS_PER_STEP
+        targets = np.full(in_reach.shape[:2], -1)
+        for agent in range(self.n_allies):
+            cost = np.where(in_reach[:, agent], score + np.where(left > 0, 0.0, _OVERKILL), np.inf)
+            found = np.isfinite(cost.min(-1))
+            chosen = cost.argmin(-1)
+            targets[found, agent] = chosen[found]
+            left[rows, chosen] -= self._damage[agent, chosen] * (found & fires[:, agent])
+        return targets
 
     def act(self, available: np.ndarray) -> np.ndarray:
         """Choose actions: int64 [N, A]; ``available`` is bool [N, A, U]."""
@@ -149,8 +172,8 @@ class FocusPolicy(Scripted):
         score = strength + 0.01 * np.linalg.norm(enemies - center, axis=-1)
         shooter = (self.traits["range"][:n_allies] > _MELEE) & ~self.medivacs
         in_reach = possible & available[..., FIRST_TARGET : FIRST_TARGET + living.shape[1]]
-        weakest = np.where(in_reach & shooter[:, None], score[:, None], np.inf)
-        targets = np.where(np.isfinite(weakest.min(-1)), weakest.argmin(-1), nearest.argmin(-1))
+        weakest = self._share_out(in_reach & shooter[:, None], strength, score)
+        targets = np.where(weakest >= 0, weakest, nearest.argmin(-1))
         targets = np.where(np.isfinite(nearest.min(-1)), targets, -1)
         actions = self._engage(np.where(self.medivacs, self._patients(), targets), available)
         waits = self._wait(np.where(standing[..., None], nearest, np.inf), in_reach)

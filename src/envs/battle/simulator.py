@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from envs.battle.bodies import N_ROWS
 from envs.battle.loops import start_battles, step_battles
 from envs.battle.maps import BattleMap
-from envs.battle.movement import N_ROWS
 from envs.battle.state import KEEP, ORDER, UNIT, make_arena
 
 LOOPS_PER_STEP = 8

@@ -11,10 +11,10 @@ import math
 import numpy as np
 
 from core.compiling import lean_kernel
-from envs.battle.movement import may_stand
+from envs.battle.bodies import may_stand
 from envs.battle.state import STOP, Arena
 from envs.battle.units import AIR
-from envs.particle.rng import uniform
+from envs.rng import uniform
 
 _PITCH = 0.25
 """Pitch of the grid of places."""
@@ -115,4 +115,5 @@ def spawn(units: np.ndarray, arena: Arena, spawns: np.ndarray, places: np.ndarra
         units[i].shot = -1
         units[i].turn = 0
         units[i].alive = True
+        units[i].crowded = False
     _sort_allies(units, arena)

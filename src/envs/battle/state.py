@@ -35,6 +35,7 @@ UNIT = np.dtype(
         ("shot", "i8"),
         ("turn", "i8"),
         ("alive", "?"),
+        ("crowded", "?"),
     ],
     align=True,
 )
@@ -44,7 +45,8 @@ UNIT = np.dtype(
 in cells per loop (of units that accelerate); ``order``, ``target`` and ``goal`` are what it does now; ``post`` is where
 the map sends an enemy; ``windup`` counts down to the damage of the attack that it has begun, ``second`` to the second
 hit on ``second_target`` (0: none); ``shot`` is the unit that it shot at or healed last in this step (-1: none);
-``turn`` is the side on which it goes around what is in its way. A dead unit keeps its last place, with health and
+``turn`` is the side on which it goes around what is in its way;
+``crowded`` is set while there is no free place around its target. A dead unit keeps its last place, with health and
 shield 0.
 """
 

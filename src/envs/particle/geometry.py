@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from core.compiling import kernel
-from envs.particle.rng import uniform
+from envs.rng import uniform
 
 _TRIES = 1000  # of placing one body; then it stays where it is, overlapping
 

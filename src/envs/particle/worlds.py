@@ -10,7 +10,7 @@ import numpy as np
 
 from core.compiling import kernel
 from core.data import EnvSpec, TimeStep, allocate_time_step
-from envs.particle.rng import start_stream
+from envs.rng import start_stream
 
 Integrator = Literal["position_first", "velocity_first"]
 INTEGRATOR = "MPE2 moves with the old velocity; until PettingZoo 1.22 it was the new one."
@@ -35,7 +35,7 @@ class Worlds(NamedTuple):
         actions: int64 [N, A] of all teams' agents.
         clock: int64 [N], steps so far.
         contacts: int64 [N], what the environment counts as contacts, summed over the steps so far.
-        streams: uint64 [N], random streams (:mod:`envs.particle.rng`).
+        streams: uint64 [N], random streams (:mod:`envs.rng`).
         time_limit: steps of an episode.
         velocity_first: see :func:`envs.particle.physics.integrate`.
     """

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from situations import battle
 
 from core.errors import UserError
 from core.registry import load
@@ -9,6 +10,7 @@ from core.settings import validate
 from envs import REGISTRY
 from envs.battle.battle import Battle, BattleArgs
 from envs.battle.outcome import largest_return
+from envs.battle.picture import draw
 from envs.battle.scripted import POLICIES, play
 from envs.battle.settings import REFUSED
 from envs.conformance import check_env
@@ -178,6 +180,18 @@ def test_pictures_show_both_sides_and_change(name):
     assert (env.render(0) != first).any()
 
 
+def green(*allies):
+    frame = draw(battle([*allies], [("zealot", 25, 10)]), 0, step=0, limit=10).astype(int)
+    return ((frame[..., 1] > 150) & (frame[..., 0] < 90) & (frame[..., 2] < 110)).sum()
+
+
+def test_the_bars_of_units_in_a_crowd_are_all_seen():
+    zealot = green(("zealot", 10, 16)) / 2  # the enemy's bar
+    one = green(("marine", 10, 16)) - zealot
+    crowd = green(("marine", 10, 16), ("marine", 10, 16.76), ("marine", 10, 17.52)) - zealot
+    assert crowd > 0.7 * 3 * one > 0  # antialiasing shades an edge here and there
+
+
 @pytest.mark.parametrize("policy", sorted(POLICIES))
 @pytest.mark.parametrize("name", ["MMM2", "corridor"])
 def test_scripted_policies_take_available_actions(policy, name):
@@ -194,6 +208,21 @@ def test_scripted_results_belong_to_the_seeds():
     for key, values in found.items():
         np.testing.assert_array_equal(values, again[key])
     assert found["return"][1] == found["return"][3]
+
+
+def test_focus_fire_leaves_alone_whom_others_will_have_killed():
+    env = make(map_name="8m")
+    policy = POLICIES["focus"](env)
+    step = env.reset(np.array([0]), np.array([0], np.uint64))
+    units = env.simulator.units[0]
+    units["x"], units["y"] = [10.0] * 8 + [14.0] * 8, np.tile(16 + 0.8 * np.arange(-4, 4), 2)
+    units["health"][8:] = [7, 12, *[45] * 6]
+    step = env.step((np.ones((1, 8), int),), np.ones(1, bool))  # for the actions that are available now
+    units["health"], units["alive"] = [*[45] * 8, 7, 12, *[45] * 6], True
+    policy.restart(np.array([0]))
+    shots = np.bincount(policy.act(step.teams[0].available)[0] - 6, minlength=8)
+    assert shots[:2].tolist() == [2, 2]  # 6 of damage each
+    assert shots.sum() == 8
 
 
 def test_better_policies_fare_better():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from situations import ACTIVE, battle, order, run
 
-from envs.battle.maps import SIZE, TO_POINT, load_map, map_names
+from envs.battle.maps import SIZE, TO_ALLIES, TO_POINT, load_map, map_names
 from envs.battle.paths import make_ways
 from envs.battle.simulator import Simulator
 from envs.battle.state import ATTACK, HEAL_UNIT, MOVE, STOP
@@ -218,3 +218,70 @@ def test_ground_weapons_leave_flyers_alone():
     run(simulator, 30)
     assert (simulator.units["order"][0, 1:] == STOP).all()
     assert {GROUND, AIR} == set(simulator.arena.traits["layer"].tolist())
+
+
+def in_reach(simulator, i):
+    """How many of the other side stand where a zergling can strike unit i (a zealot)."""
+    units = simulator.units[0]
+    gaps = np.hypot(units["x"] - units["x"][i], units["y"] - units["y"][i]) - 0.375 - 0.5
+    other = np.arange(len(units)) >= simulator.battle_map.n_allies
+    return int((other & units["alive"] & (gaps <= 0.1 + 1e-9)).sum())
+
+
+def disarm(simulator, n_allies):
+    simulator.units["health"][0, :n_allies] = 1e6
+    simulator.arena.traits["range"][:n_allies] = -5
+
+
+@pytest.mark.parametrize("y", [15.6, 16.0, 16.2, 16.33])
+def test_a_crowd_closes_the_ring_around_its_prey(y):
+    column = [("zergling", 20 + 0.8 * (k // 3), 15.2 + 0.8 * (k % 3)) for k in range(12)]
+    simulator = battle([("zealot", 16, y)], column, order=TO_ALLIES)
+    disarm(simulator, 1)
+    run(simulator, 16 * 3)
+    assert in_reach(simulator, 0) >= 5
+    run(simulator, 16)
+    assert in_reach(simulator, 0) >= 6  # of 7 at most
+
+
+def test_a_crowd_goes_around_a_wall_of_those_it_fights():
+    wall = [("zealot", 16, 14 + 0.76 * k) for k in range(5)]
+    pack = [("zergling", 20 + 0.8 * (k // 5), 14 + 0.8 * (k % 5)) for k in range(20)]
+    simulator = battle(wall, pack, order=TO_ALLIES)
+    disarm(simulator, 5)
+    run(simulator, 16 * 4)
+    assert (simulator.units["x"][0, 5:] < 16).sum() >= 8
+
+
+def test_who_finds_no_place_around_its_target_turns_to_the_next():
+    pack = [("zergling", 19 + 0.8 * (k // 4), 15 + 0.8 * (k % 4)) for k in range(12)]
+    simulator = battle([("zealot", 16, 16), ("zealot", 12, 16)], pack, order=TO_ALLIES)
+    disarm(simulator, 2)
+    run(simulator, 16 * 6)
+    assert in_reach(simulator, 0) + in_reach(simulator, 1) == 12
+
+
+def test_units_of_a_crowd_pass_a_corner_side_by_side():
+    outermost = []
+    for which in (4, 7):
+        simulator = Simulator(load_map("2c_vs_64zg"), 1)
+        simulator.reset(np.array([0]), np.array([3], np.uint64))
+        simulator.kill(0, np.delete(np.arange(1, 66), which - 1))
+        simulator.units["x"][0, [0, which]], simulator.units["y"][0, [0, which]] = (6, 8), (22, 9)
+        simulator.arena.traits["range"][0] = -5
+        seen = run(simulator, 16 * 6)
+        outermost.append(seen["x"][:, which].min())
+    assert outermost[0] - outermost[1] > 0.5
+
+
+def test_zerglings_go_around_to_a_colossus_on_the_cliff():
+    simulator = Simulator(load_map("2c_vs_64zg"), 1)
+    simulator.reset(np.array([0]), np.array([3], np.uint64))
+    simulator.kill(0, np.delete(np.arange(66), [0, 2]))
+    cliff = load_map("2c_vs_64zg").crossable & ~load_map("2c_vs_64zg").walkable
+    top = np.flatnonzero(cliff[8]).max() + 0.9
+    simulator.units["x"][0, [0, 2]], simulator.units["y"][0, [0, 2]] = (8, 8), (top, top - 3)
+    simulator.arena.traits["range"][0] = -5
+    run(simulator, 16 * 12)
+    assert simulator.units["y"][0, 2] > top
+    assert simulator.units["shield"][0, 0] < 150
