@@ -12,6 +12,8 @@ from typing import Any
 from numba import njit
 from numba.core.dispatcher import Dispatcher
 
+NOTICE = "Compiling kernels (once; battle takes about 15 s)..."
+
 
 @functools.cache
 def _package_stamp(folder: Path) -> str:
@@ -30,7 +32,7 @@ def _stamp(compiled: Any) -> str:
 @functools.cache
 def _tell() -> None:
     """Say on standard error, once per process, that compiling has begun: a run stands still meanwhile."""
-    print("Compiling kernels (once; battle takes about 15 s)...", file=sys.stderr, flush=True)
+    print(NOTICE, file=sys.stderr, flush=True)
 
 
 def _tell_before_compiling(compiled: Any) -> Any:
