@@ -185,10 +185,10 @@ def _finite(run: RunRecord, metric: str, window: int) -> Series | None:
 
 
 def _label(run: RunRecord, keys: Sequence[str]) -> str:
-    values = [(key, run.setting(key)) for key in keys]
-    return ", ".join(
-        str(value) if key in ("name", "env") else f"{key.rpartition('.')[2]}={value}" for key, value in values
-    )
+    """The run's values of ``keys``; a key that it does not have is left out."""
+    values = [(key, run.setting(key)) for key in keys if run.setting(key) is not None]
+    words = [str(value) if key in ("name", "env") else f"{key.rpartition('.')[2]}={value}" for key, value in values]
+    return ", ".join(words) or "none"
 
 
 def _setting_names(runs: Sequence[RunRecord]) -> set[str]:

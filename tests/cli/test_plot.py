@@ -45,6 +45,15 @@ def results(tmp_path):
     return tmp_path
 
 
+def test_a_setting_that_a_run_lacks_is_not_in_its_label(tmp_path):
+    for name, more in (("vdn", {"q_lambda": 0.6}), ("asae", {})):
+        make_run(tmp_path / name, {"name": name, "env": "spread", **more}, [0, 10], [1.0, 2.0])
+    found = curves(find_runs([tmp_path]), "test_return_mean", group_by=("name", "q_lambda"))
+    assert {curve.group for curve in found} == {"vdn, q_lambda=0.6", "asae"}
+    alone = curves(find_runs([tmp_path]), "test_return_mean", group_by=("q_lambda",))
+    assert {curve.group for curve in alone} == {"q_lambda=0.6", "none"}
+
+
 def run_plot(*arguments):
     command = [sys.executable, str(SOURCE / "plot.py"), *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=120)
