@@ -18,6 +18,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 
 from experiment import Experiment
+from figures import STEPS, WORLDS
 from observers.sink import Sink
 from options import resolve
 
@@ -39,7 +40,7 @@ ROWS_LBF = {
     "coma-lbf": ("coma", "gymma", LBF),
 }
 ROWS_BATTLE = {f"coma-{name}": ("coma", "battle", [f"env_args.map_name={name}"]) for name in ("3m", "2s3z", "MMM2")}
-PAPER = ["batch_size_run=4", "env_args.time_limit=150"]  # as src/figures.py has it
+PAPER = [f"batch_size_run={WORLDS}", f"env_args.time_limit={STEPS}"]
 ROWS_PAPER = {f"{name}-fig5": (name, "spread_paper", PAPER) for name in ("asae", "coma", "iql", "vdn", "qmix")}
 EVERY = {**ROWS, **ROWS_LBF, **ROWS_BATTLE, **ROWS_PAPER}
 

@@ -2,7 +2,7 @@
 
 A run of some hundred kilobytes becomes one of a few: its settings, its status, its test results. Pictures can be drawn
 from the copy (src/plot.py), and sets of runs can count it as done (--also of src/reproduce.py and
-benchmarks/learning.py), so that a large set may be run bit by bit and on several machines.
+benchmarks/learning.py), so that a large set may be run in parts and on several machines.
 """
 
 from __future__ import annotations

@@ -56,8 +56,8 @@ def _forward(
     hidden[0] = 0
     recurrent = x.new_empty(n_steps if keep else 1, n_rows, 3 * n_hidden)
     w_t, states, products = w_hh.t(), hidden.unbind(0), recurrent.unbind(0)
-    arrays = hidden.numpy(), gates.detach().numpy()
-    places, offsets = [product.numpy() for product in products], bias.detach().numpy()
+    arrays = hidden.numpy(), gates.numpy()
+    places, offsets = [product.numpy() for product in products], bias.numpy()
     for t in range(n_steps):
         k = t if keep else 0
         torch.mm(states[t], w_t, out=products[k])

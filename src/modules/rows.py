@@ -12,9 +12,9 @@ from torch.nn import functional as F
 
 def linear(layer: nn.Linear, x: Tensor) -> Tensor:
     """``layer`` on the last axis: [..., I] -> [..., O]."""
-    return layer(x.flatten(0, -2)).view(*x.shape[:-1], -1)
+    return layer(x.flatten(0, -2)).view(*x.shape[:-1], layer.out_features)
 
 
 def linear_relu(layer: nn.Linear, x: Tensor) -> Tensor:
     """``layer`` on the last axis, then ReLU: [..., I] -> [..., O]."""
-    return F.relu(layer(x.flatten(0, -2)), inplace=True).view(*x.shape[:-1], -1)
+    return F.relu(layer(x.flatten(0, -2)), inplace=True).view(*x.shape[:-1], layer.out_features)

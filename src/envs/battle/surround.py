@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from core.compiling import lean_kernel
-from envs.battle.bodies import GOING, HOLDING, MODE, NEAR, RADIUS, WISH_X, WISH_Y, X, Y, may_stand
+from envs.battle.bodies import HOLDING, MODE, NEAR, RADIUS, WISH_X, WISH_Y, X, Y, may_stand
 from envs.battle.maps import SIZE
 from envs.battle.state import ATTACK, Arena
 
@@ -180,13 +180,13 @@ def _in_sight(units: np.ndarray, arena: Arena, i: int, j: int) -> bool:
 
 @lean_kernel
 def close_in(units: np.ndarray, arena: Arena, bodies: np.ndarray, i: int) -> None:
-    """Turn the wish of a melee unit on its way to its target towards a free place there, and past who is in between.
+    """Turn the wish of a melee unit that is GOING to its target towards a free place there, and past who is in between.
 
     Where there is none it goes on straight ahead, and is marked as crowded out.
     """
     units[i].crowded = False
     traits, target = arena.traits[i], units[i].target
-    if bodies[MODE, i] != GOING or units[i].order != ATTACK or traits.range >= _MELEE:
+    if units[i].order != ATTACK or traits.range >= _MELEE:
         return
     wx, wy = bodies[X, target] - bodies[X, i], bodies[Y, target] - bodies[Y, i]
     distance = math.sqrt(wx * wx + wy * wy)
