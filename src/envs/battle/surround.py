@@ -184,7 +184,6 @@ def close_in(units: np.ndarray, arena: Arena, bodies: np.ndarray, i: int) -> Non
 
     Where there is none it goes on straight ahead, and is marked as crowded out.
     """
-    units[i].crowded = False
     traits, target = arena.traits[i], units[i].target
     if units[i].order != ATTACK or traits.range >= _MELEE:
         return

@@ -285,3 +285,17 @@ def test_zerglings_go_around_to_a_colossus_on_the_cliff():
     run(simulator, 16 * 12)
     assert simulator.units["y"][0, 2] > top
     assert simulator.units["shield"][0, 0] < 150
+
+
+def test_who_came_to_blows_is_crowded_out_no_more():
+    """Crowded out for a moment, then in reach: an enemy that comes near later must not draw the unit away."""
+    simulator = battle([("zealot", 10, 16), ("zealot", 30, 30)], [("zergling", 10.9, 16)])
+    run(simulator, 4, order(simulator, ("stop",), ("stop",)))
+    assert simulator.units["order"][0, 2] == ATTACK
+    assert simulator.units["target"][0, 2] == 0
+    simulator.units["crowded"][0, 2] = True
+    run(simulator, 1)
+    assert not simulator.units["crowded"][0, 2]
+    simulator.units["x"][0, 1], simulator.units["y"][0, 1] = 13, 16
+    run(simulator, 2)
+    assert simulator.units["target"][0, 2] == 0
