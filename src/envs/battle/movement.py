@@ -34,8 +34,9 @@ _EPSILON = 1e-9
 _TOUCH = 1e-6
 """Overlaps smaller than this are let be."""
 _FAR = 1e6
-_SQUEEZE = 0.8
-"""How near a unit comes to a friend that it pushes, as a part of the distance at which they touch."""
+_SQUEEZE, _QUEUE = 0.6, 0.8
+"""How near a unit comes to a friend that it pushes, as a part of the distance at which they touch: on its way, and
+where it waits for a place around its target."""
 _CORNERS = 4
 """How many obstacles in a row a unit goes along before it turns back."""
 _ABREAST = 4
@@ -105,10 +106,13 @@ def _find_obstacles(arena: Arena, bodies: np.ndarray, i: int, reach: float) -> i
 
 
 @lean_kernel
-def _in_the_way(arena: Arena, bodies: np.ndarray, i: int, obstacles: int, dx: float, dy: float) -> int:
+def _in_the_way(
+    arena: Arena, bodies: np.ndarray, i: int, obstacles: int, dx: float, dy: float, squeeze: float
+) -> int:
     """Return the first obstacle that a step would bring nearer and that unit i would overlap then, or -1.
 
-    A friend that does not fight is pushed aside, and an obstacle only where it comes too close all the same.
+    A friend that does not fight is pushed aside, and an obstacle only where it comes too close all the same: nearer
+    than the part ``squeeze`` of the distance at which they touch.
     """
     x, y = bodies[X, i] + dx, bodies[Y, i] + dy
     for near in range(obstacles):
@@ -118,27 +122,29 @@ def _in_the_way(arena: Arena, bodies: np.ndarray, i: int, obstacles: int, dx: fl
         if not nearer or rx * rx + ry * ry >= touch * touch:
             continue
         yields = bodies[MODE, j] != HOLDING and (i < arena.n_allies) == (j < arena.n_allies)
-        if not yields or rx * rx + ry * ry < (_SQUEEZE * touch) ** 2:
+        if not yields or rx * rx + ry * ry < (squeeze * touch) ** 2:
             return j
     return -1
 
 
 @lean_kernel
-def _try(arena: Arena, bodies: np.ndarray, i: int, obstacles: int, dx: float, dy: float) -> bool:
+def _try(arena: Arena, bodies: np.ndarray, i: int, obstacles: int, dx: float, dy: float, squeeze: float) -> bool:
     """Take a step if terrain and obstacles allow it; returns whether it was taken."""
     x, y = bodies[X, i] + dx, bodies[Y, i] + dy
-    if not may_stand(arena, arena.traits[i].layer, x, y) or _in_the_way(arena, bodies, i, obstacles, dx, dy) >= 0:
+    if not may_stand(arena, arena.traits[i].layer, x, y):
+        return False
+    if _in_the_way(arena, bodies, i, obstacles, dx, dy, squeeze) >= 0:
         return False
     bodies[X, i], bodies[Y, i] = x, y
     return True
 
 
 @lean_kernel
-def _go_around(units: np.ndarray, arena: Arena, bodies: np.ndarray, i: int, obstacles: int) -> None:
+def _go_around(units: np.ndarray, arena: Arena, bodies: np.ndarray, i: int, obstacles: int, squeeze: float) -> None:
     """Step along the edges of what is in the way, always on the side that was taken first; turn where that ends."""
     dx, dy = bodies[WISH_X, i], bodies[WISH_Y, i]
     length = math.sqrt(dx * dx + dy * dy)
-    j = _in_the_way(arena, bodies, i, obstacles, dx, dy)
+    j = _in_the_way(arena, bodies, i, obstacles, dx, dy, squeeze)
     for _ in range(_CORNERS):
         if j < 0:
             break
@@ -147,9 +153,9 @@ def _go_around(units: np.ndarray, arena: Arena, bodies: np.ndarray, i: int, obst
             units[i].turn = 1 if dx * ry - dy * rx < 0.0 else -1  # the shorter way: away from its centre
         scale = units[i].turn * length / max(math.sqrt(rx * rx + ry * ry), _EPSILON)
         dx, dy = -ry * scale, rx * scale
-        if _try(arena, bodies, i, obstacles, dx, dy):
+        if _try(arena, bodies, i, obstacles, dx, dy, squeeze):
             return
-        j = _in_the_way(arena, bodies, i, obstacles, dx, dy)
+        j = _in_the_way(arena, bodies, i, obstacles, dx, dy, squeeze)
     units[i].turn = -units[i].turn
 
 
@@ -162,14 +168,15 @@ def _walk(units: np.ndarray, arena: Arena, bodies: np.ndarray, i: int) -> None:
     obstacles = _find_obstacles(arena, bodies, i, arena.traits[i].speed)
     if obstacles == 0:
         units[i].turn = 0  # not sooner: between two obstacles it would go to and fro
-    if _try(arena, bodies, i, obstacles, dx, dy):
+    squeeze = _QUEUE if units[i].crowded else _SQUEEZE
+    if _try(arena, bodies, i, obstacles, dx, dy, squeeze):
         return
     if not may_stand(arena, arena.traits[i].layer, bodies[X, i] + dx, bodies[Y, i] + dy):
-        if abs(dx) > _EPSILON and _try(arena, bodies, i, obstacles, dx, 0.0):
+        if abs(dx) > _EPSILON and _try(arena, bodies, i, obstacles, dx, 0.0, squeeze):
             return
-        if abs(dy) > _EPSILON and _try(arena, bodies, i, obstacles, 0.0, dy):
+        if abs(dy) > _EPSILON and _try(arena, bodies, i, obstacles, 0.0, dy, squeeze):
             return
-    _go_around(units, arena, bodies, i, obstacles)
+    _go_around(units, arena, bodies, i, obstacles, squeeze)
 
 
 @lean_kernel

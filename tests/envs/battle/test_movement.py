@@ -94,8 +94,9 @@ def test_units_stay_apart_and_on_their_ground(name):
             orders[axis] = own[axis] + rng.choice([-2, 0, 2], orders.shape)
         simulator.step(orders, np.ones(n, bool))
         assert ground_is_right(simulator)
-        deep.append(overlaps(simulator))
-    assert np.max(deep) < 0.35  # two rounds of pushing do not undo a crush at once
+        going_on = simulator.units["alive"][:, : orders.shape[1]].any(1)
+        deep.append(np.where(going_on, overlaps(simulator), 0))
+    assert np.max(deep) < 0.45  # two rounds of pushing do not undo a crush at once
     assert np.mean(deep) < 0.12
 
 
@@ -272,6 +273,18 @@ def test_units_of_a_crowd_pass_a_corner_side_by_side():
         seen = run(simulator, 16 * 6)
         outermost.append(seen["x"][:, which].min())
     assert outermost[0] - outermost[1] > 0.5
+
+
+def test_a_crowd_goes_around_a_cliff_without_a_jam():
+    """32 zerglings on each side, a gap four wide, then the open ground: all pass within 3.5 s of the first eight."""
+    simulator = Simulator(load_map("2c_vs_64zg"), 1)
+    simulator.reset(np.array([0]), np.array([3], np.uint64))
+    disarm(simulator, 2)
+    simulator.units["x"][0, :2], simulator.units["y"][0, :2] = (9.5, 22.5), (15, 15)
+    seen = run(simulator, 16 * 12)
+    there = (np.abs(seen["y"][:, 2:] - 16) < 2.0).sum(1)  # on the colossi's side
+    first, last = np.argmax(there >= 8), np.argmax(there >= 62)
+    assert 0 < first < last < first + 16 * 3.5
 
 
 def test_zerglings_go_around_to_a_colossus_on_the_cliff():
