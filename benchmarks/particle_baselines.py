@@ -13,7 +13,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
-from envs.particle.baselines import play
+from envs.baselines import play
 
 SPREAD = ("random", "noop", "nearest", "assigned")
 CHASES = (("random", "random"), ("greedy", "random"), ("random", "fleeing"), ("greedy", "fleeing"))

@@ -16,7 +16,7 @@ from controllers.scripted_controller import ScriptedController
 from core.errors import UserError
 from core.registry import did_you_mean, load
 from core.settings import TEAM, Merged, Section, config_names, config_path, merge, read_yaml, split
-from envs.particle.scripted import SCRIPTED as SCRIPTS
+from envs.scripted import SCRIPTED as SCRIPTS
 from resuming import models_folder
 
 FROZEN, SCRIPTED = "checkpoint:", "scripted:"

@@ -17,7 +17,7 @@ from core.data import EpisodeBatch, Metrics, TeamSpec
 from core.errors import UserError
 from core.protocols import Imitator
 from core.seeding import numpy_generator, torch_generator
-from envs.particle.scripted import make_player
+from envs.scripted import make_player
 from options import Options
 from players import Player, StartSettings, guide
 from resuming import shape_differences

@@ -13,7 +13,7 @@ def toy_env(tmp_path, monkeypatch):
     import core.settings
     import envs
     import options
-    from envs.particle import scripted
+    from envs import scripted
 
     folder = tmp_path / "config"
     shutil.copytree(core.settings.CONFIG_DIR, folder)

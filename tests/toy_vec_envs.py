@@ -13,6 +13,7 @@ from pydantic import Field
 
 from core.data import EnvSpec, TeamSpec, allocate_time_step
 from core.settings import Section
+from envs.scripted import Memoryless
 
 N_ACTIONS = 4
 
@@ -146,7 +147,7 @@ class ToyVecEnv:
         self.closed += 1
 
 
-class Hinted:
+class Hinted(Memoryless):
     """A scripted player that does what it is told."""
 
     fits = frozenset({("toy", "agents"), ("toy", "red"), ("toy", "blue")})
@@ -155,5 +156,5 @@ class Hinted:
         assert isinstance(env_args, ToyArgs)
         assert team.n_actions == N_ACTIONS
 
-    def act(self, obs, available, generator):
-        return obs[..., :N_ACTIONS].argmax(-1)
+    def act(self, step, generator):
+        return step.obs[..., :N_ACTIONS].argmax(-1)

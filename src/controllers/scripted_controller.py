@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from core.data import TeamStep
-
-
-class Script(Protocol):
-    """A rule that keeps nothing from one step to the next."""
-
-    def act(self, obs: np.ndarray, available: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-        """float32 [N, A, O] and bool [N, A, U] -> available actions, int64 [N, A]."""
-        ...
+from core.protocols import Script
 
 
 class ScriptedController:
@@ -31,15 +24,17 @@ class ScriptedController:
         self.generators = generators
 
     def begin(self, n_envs: int) -> None:
-        """Nothing to prepare."""
+        """Prepare N slots; every slot starts an episode."""
+        self.script.begin(n_envs)
 
     def restart(self, slots: np.ndarray) -> None:
-        """Nothing to forget."""
+        """Forget what was kept of these slots (int64 [K])."""
+        self.script.restart(slots)
 
     def act(self, step: TeamStep, *, t_env: int | None, greedy_policy: bool = False) -> np.ndarray:
         """Choose actions for all N slots: int64 [N, A]; ``t_env`` is None in tests."""
         stream = self.generators["test_policy" if t_env is None else "explore"]
-        return self.script.act(step.obs, step.available, stream)
+        return self.script.act(step, stream)
 
     def state_dict(self) -> dict[str, Any]:
         """Random streams."""

@@ -53,6 +53,22 @@ class Controller(Protocol):
         ...
 
 
+class Script(Protocol):
+    """Acts for one team by a rule (:mod:`envs.scripted`)."""
+
+    def begin(self, n_envs: int) -> None:
+        """Prepare N slots; every slot starts an episode."""
+        ...
+
+    def restart(self, slots: np.ndarray) -> None:
+        """Forget what was kept of these slots (int64 [K])."""
+        ...
+
+    def act(self, step: TeamStep, generator: np.random.Generator) -> np.ndarray:
+        """Choose available actions for all N slots, int64 [N, A]; ``generator`` is of all that is random about it."""
+        ...
+
+
 class Learner(Protocol):
     """Improves one team's networks; never logs and never sees the environment."""
 

@@ -327,3 +327,20 @@ def test_checkpoints_of_other_teams(cli, trained):
         assert [part for part in parts if part not in outcome.err] == []
         assert len(outcome.err.splitlines()) == 1
     assert cli.runs() == runs
+
+
+def test_scripts_of_battles_play_and_guide(cli, tools):
+    """Good samples at the start of a battle map, which is what the paper gave its hardest ones."""
+    battle = ["--config=asae", "--env-config=battle"]
+    short = ["seed=1", "env_args.map_name=2m_vs_1z", "env_args.time_limit=30", "test_nepisode=2", "hidden_dim=8"]
+    outcome = cli(*battle, "--team", "agents=attack_nearest", "with", *short, "evaluate=true")
+    assert outcome.status == 0
+    (folder,) = cli.runs()
+    assert tools.read(folder, "metrics")["test_return_mean"]["values"][0] > 1
+    guided = ["warm_start=scripted:focus_fire", "warm_start_episodes=4", "warm_start_epochs=2", "batch_size_run=4"]
+    outcome = cli(*battle, "with", *short, *guided, "t_max=300", "learner_log_interval=1", "test_interval=300")
+    assert outcome.status == 0
+    (folder,) = set(cli.runs()) - {folder}
+    metrics = tools.read(folder, "metrics")
+    assert len(metrics["imitation_loss"]["values"]) == 1
+    assert len(metrics["pg_loss"]["values"]) >= 1

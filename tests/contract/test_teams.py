@@ -13,6 +13,7 @@ from core.data import TeamSpec, TeamStep
 from core.errors import UserError
 from core.protocols import Controller, Imitator
 from core.settings import config_names
+from envs.scripted import Memoryless
 from experiment import Experiment
 from options import resolve
 from players import team_words, with_full_names
@@ -219,9 +220,9 @@ def test_a_scripted_team_cannot_be_taken_from_a_checkpoint(make_teams, tmp_path)
 
 
 def test_scripted_players_are_controllers():
-    class First:
-        def act(self, obs, available, generator):
-            return available.argmax(-1) + 0 * generator.integers(9)
+    class First(Memoryless):
+        def act(self, step, generator):
+            return step.available.argmax(-1) + 0 * generator.integers(9)
 
     streams = {name: np.random.default_rng(k) for k, name in enumerate(("explore", "test_policy"))}
     controller = ScriptedController(First(), generators=streams)

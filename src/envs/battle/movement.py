@@ -106,9 +106,7 @@ def _find_obstacles(arena: Arena, bodies: np.ndarray, i: int, reach: float) -> i
 
 
 @lean_kernel
-def _in_the_way(
-    arena: Arena, bodies: np.ndarray, i: int, obstacles: int, dx: float, dy: float, squeeze: float
-) -> int:
+def _in_the_way(arena: Arena, bodies: np.ndarray, i: int, obstacles: int, dx: float, dy: float, squeeze: float) -> int:
     """Return the first obstacle that a step would bring nearer and that unit i would overlap then, or -1.
 
     A friend that does not fight is pushed aside, and an obstacle only where it comes too close all the same: nearer

@@ -1,19 +1,25 @@
-"""Scripted policies to measure against: random, nearest enemy, focus fire with kiting.
+"""Scripted players of battles: nearest enemy, focus fire with kiting.
 
-They see the battle itself (:class:`envs.battle.battle.Battle`), not observations, but choose available actions only.
+They read the state, which has everybody's place, health and weapon in SMAC's layout, so that they play ``battle`` and
+``sc2`` alike; what they choose is available to the agents.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from envs.battle.battle import Battle
+from core.data import TeamSpec, TeamStep
+from core.errors import UserError
 from envs.battle.combat import can_attack
+from envs.battle.features import Shown, make_layout, sizes
+from envs.battle.maps import SIZE, load_map
 from envs.battle.simulator import LOOPS_PER_STEP
+from envs.battle.state import make_arena
 from envs.battle.units import HEAL, MINIMUM_DAMAGE
+from envs.scripted import Fits
 
 STOP, FIRST_MOVE, FIRST_TARGET = 1, 2, 6
 _MOVES = np.array([(0, 1), (0, -1), (1, 0), (-1, 0)])  # actions 2 to 5
@@ -25,51 +31,111 @@ _OVERKILL = 1e4
 """Added to the score of an enemy whom others will have killed."""
 _RELOADING = 5.0
 """Game loops of reloading that make a step back worth while."""
+_SCRATCH = 0.01
+"""Less health than this is what rounding leaves of the dead."""
 
 
-class Scripted:
-    """What the scripted policies share: the battles as [N, A, E] arrays, and how a target becomes an action."""
+class Seen(NamedTuple):
+    """N battles as their states show them; the dead are at (16, 16).
 
-    def __init__(self, env: Battle) -> None:
-        self.env = env
-        self.n_allies = env.simulator.battle_map.n_allies
-        self.traits: np.ndarray = env.simulator.arena.traits
-        arena, units = env.simulator.arena, range(len(self.traits))
-        allies, enemies = units[: self.n_allies], units[self.n_allies :]
-        self.hits = np.array([[can_attack(arena, i, j) for j in enemies] for i in allies])  # [A, E]
-        self.medivacs = self.traits["effect"][: self.n_allies] == HEAL
+    Attributes:
+        own, enemies: places, float64 [N, A, 2] and [N, E, 2].
+        standing, living: who of them is alive, bool [N, A] and [N, E].
+        hurt: who of the allies has lost health, bool [N, A].
+        cooldown: game loops until their weapons are ready, float64 [N, A].
+        strength: health and shield of the enemies, float64 [N, E].
+        kinds: the enemies' types, as columns of the tables of :class:`BattleScript`, int64 [N, E].
+    """
+
+    own: np.ndarray
+    enemies: np.ndarray
+    standing: np.ndarray
+    living: np.ndarray
+    hurt: np.ndarray
+    cooldown: np.ndarray
+    strength: np.ndarray
+    kinds: np.ndarray
+
+    @property
+    def offsets(self) -> np.ndarray:
+        """From every enemy to every ally: float64 [N, A, E, 2]."""
+        return self.own[:, :, None] - self.enemies[:, None]
+
+
+class BattleScript:
+    """What the players of battles share: reading the state, and how a target becomes an action.
+
+    Raises:
+        UserError: the map is not one of SMAC's 23, or the state is something else.
+    """
+
+    fits: ClassVar[Fits | None] = frozenset({("battle", "agents"), ("sc2", "agents")})
+
+    def __init__(self, env_args: Any, team: TeamSpec) -> None:
+        if env_args.obs_instead_of_state:
+            raise UserError("Scripted players of battles read the state: give env_args.obs_instead_of_state=False.")
+        battle_map = load_map(env_args.map_name)
+        shown = Shown(state_last_action=env_args.state_last_action, state_timestep=env_args.state_timestep_number)
+        self._layout = make_layout(battle_map, shown=shown, limit=battle_map.limit)
+        self._widths = sizes(self._layout)
+        self.n_allies, self.n_enemies = battle_map.n_allies, battle_map.n_enemies
+        arena = make_arena(battle_map)
+        # one of each type of enemy, in the order of the state's type columns
+        columns = battle_map.type_columns[self.n_allies :]
+        kinds = [self.n_allies + int(np.argmax(columns == column)) for column in range(columns.max() + 1)]
+        self.traits = arena.traits[: self.n_allies]
+        self.kinds = arena.traits[kinds]
+        self.hits = np.array([[can_attack(arena, i, j) for j in kinds] for i in range(self.n_allies)])  # [A, kinds]
+        self.damage = arena.damage[self.traits["type"][:, None], self.kinds["type"]]  # [A, kinds]
+        self.medivacs = self.traits["effect"] == HEAL
+
+    def begin(self, n_envs: int) -> None:
+        """Nothing to prepare."""
 
     def restart(self, slots: np.ndarray) -> None:
-        """Forget what was remembered of these slots (int64 [K])."""
+        """Nothing to forget."""
 
-    def _places(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return the allies' and the enemies' places: [N, A, 2], [N, E, 2]."""
-        units = self.env.simulator.units
-        both = np.stack([units["x"], units["y"]], -1)
-        return both[:, : self.n_allies], both[:, self.n_allies :]
+    def see(self, state: np.ndarray) -> Seen:
+        """Read states: float32 [N, S]."""
+        layout, widths = self._layout, self._widths
+        split = self.n_allies * widths.state_ally
+        own = state[:, :split].reshape(-1, self.n_allies, widths.state_ally).astype(np.float64)
+        rest = state[:, split : split + self.n_enemies * widths.state_enemy]
+        enemies = rest.reshape(-1, self.n_enemies, widths.state_enemy).astype(np.float64)
+        kinds = np.zeros(enemies.shape[:2], np.int64)
+        if layout.n_types:
+            kinds = enemies[..., -layout.n_types :].argmax(-1)
+        strength = enemies[..., 0] * self.kinds["max_health"][kinds]
+        if layout.enemy_shield:
+            strength = strength + enemies[..., 3] * self.kinds["max_shield"][kinds]
+        return Seen(
+            own=own[..., 2:4] * SIZE + SIZE / 2,
+            enemies=enemies[..., 1:3] * SIZE + SIZE / 2,
+            standing=own[..., 0] > 0,
+            living=enemies[..., 0] > 0,
+            hurt=(own[..., 0] > 0) & (own[..., 0] < 1),
+            cooldown=own[..., 1] * self.traits["max_cooldown"],
+            strength=strength,
+            kinds=kinds,
+        )
 
-    def _alive(self) -> tuple[np.ndarray, np.ndarray]:
-        alive = self.env.simulator.units["alive"]
-        return alive[:, : self.n_allies], alive[:, self.n_allies :]
+    def possible(self, seen: Seen) -> np.ndarray:
+        """Whom each agent has a weapon against among the living: bool [N, A, E]."""
+        return seen.living[:, None] & np.moveaxis(self.hits[:, seen.kinds], 0, 1)
 
-    def _patients(self) -> np.ndarray:
+    def patients(self, seen: Seen) -> np.ndarray:
         """Return the nearest wounded ally that is no medivac, or -1: int64 [N, A]."""
-        units, n_allies = self.env.simulator.units, self.n_allies
-        places, _ = self._places()
-        wounded = (units["health"][:, :n_allies] < self.traits["max_health"][:n_allies]) & ~self.medivacs
-        wounded &= self._alive()[0]
-        distances = np.linalg.norm(places[:, :, None] - places[:, None], axis=-1)
-        distances = np.where(wounded[:, None], distances, np.inf)
-        return np.where(np.isfinite(distances.min(-1)), distances.argmin(-1), -1)
+        distances = np.linalg.norm(seen.own[:, :, None] - seen.own[:, None], axis=-1)
+        return _nearest(np.where((seen.hurt & ~self.medivacs)[:, None], distances, np.inf))
 
-    def _engage(self, targets: np.ndarray, available: np.ndarray) -> np.ndarray:
+    def engage(self, seen: Seen, targets: np.ndarray, available: np.ndarray) -> np.ndarray:
         """Act on targets (int64 [N, A], -1 none): attack or heal, or move there along the axis that is farther off."""
-        own, enemies = self._places()
+        targets = np.where(self.medivacs, self.patients(seen), targets)
         rows, agents = np.indices(targets.shape)
-        everybody = np.concatenate([own, enemies], 1)
+        everybody = np.concatenate([seen.own, seen.enemies], 1)
         goals = everybody[rows, targets + np.where(self.medivacs, 0, self.n_allies)]  # of -1 any; not used below
         reach = np.take_along_axis(available, FIRST_TARGET + np.maximum(targets, 0)[..., None], -1)[..., 0]
-        delta = goals - own
+        delta = goals - seen.own
         sideways = np.abs(delta[..., 0]) > np.abs(delta[..., 1])
         move = np.where(sideways, 4 + (delta[..., 0] <= 0), FIRST_MOVE + (delta[..., 1] <= 0))
         actions = np.where(reach, FIRST_TARGET + targets, move)
@@ -77,62 +143,67 @@ class Scripted:
         return np.where(available[rows, agents, actions], actions, available.argmax(-1))
 
 
-class RandomPolicy(Scripted):
-    """Uniform among the available actions."""
-
-    def __init__(self, env: Battle, seed: int = 0) -> None:
-        super().__init__(env)
-        self._rng = np.random.default_rng(seed)
-
-    def act(self, available: np.ndarray) -> np.ndarray:
-        """Choose actions: int64 [N, A]; ``available`` is bool [N, A, U]."""
-        return np.where(available, self._rng.random(available.shape, np.float32), -1.0).argmax(-1)
+def _nearest(distances: np.ndarray) -> np.ndarray:
+    """Return where the last axis is least, -1 where all is infinite."""
+    return np.where(np.isfinite(distances.min(-1)), distances.argmin(-1), -1)
 
 
-class NearestPolicy(Scripted):
-    """SMAC's heuristic restricted to an agent's own actions: attack the nearest enemy until it is dead.
+class AttackNearest(BattleScript):
+    """SMAC's heuristic restricted to the agents' actions: attack the nearest enemy until it is dead.
 
     Medivacs heal the nearest wounded ally.
     """
 
-    def __init__(self, env: Battle) -> None:
-        super().__init__(env)
-        self._targets = np.full((env.n_envs, self.n_allies), -1)
+    def begin(self, n_envs: int) -> None:
+        """Prepare N slots; every slot starts an episode."""
+        self._targets = np.full((n_envs, self.n_allies), -1)
 
     def restart(self, slots: np.ndarray) -> None:
         """Forget the targets of these slots (int64 [K])."""
         self._targets[slots] = -1
 
-    def act(self, available: np.ndarray) -> np.ndarray:
-        """Choose actions: int64 [N, A]; ``available`` is bool [N, A, U]."""
-        own, enemies = self._places()
-        living = self._alive()[1]
-        distances = np.linalg.norm(own[:, :, None] - enemies[:, None], axis=-1)
-        distances = np.where(living[:, None] & self.hits, distances, np.inf)
-        nearest = np.where(np.isfinite(distances.min(-1)), distances.argmin(-1), -1)
-        kept = (self._targets >= 0) & np.take_along_axis(living, np.maximum(self._targets, 0), 1)
-        self._targets = np.where(kept, self._targets, nearest)
-        return self._engage(np.where(self.medivacs, self._patients(), self._targets), available)
+    def act(self, step: TeamStep, generator: np.random.Generator) -> np.ndarray:
+        """See :class:`core.protocols.Script`."""
+        seen = self.see(step.state)
+        distances = np.where(self.possible(seen), np.linalg.norm(seen.offsets, axis=-1), np.inf)
+        kept = (self._targets >= 0) & np.take_along_axis(seen.living, np.maximum(self._targets, 0), 1)
+        self._targets = np.where(kept, self._targets, _nearest(distances))
+        return self.engage(seen, self._targets, step.available)
 
 
-class FocusPolicy(Scripted):
+class FocusFire(BattleScript):
     """Focus fire with kiting.
 
     The team waits for enemies that come nearer. Shooters attack the weakest enemy in reach whom the shots of the others
     leave alive, at equal strength the one nearest to the team, and step back while their weapon reloads and a melee
-    enemy is near. Melee units and medivacs act as in :class:`NearestPolicy`, but do not keep to their targets.
+    enemy is near. Melee units and medivacs act as in :class:`AttackNearest`, but do not keep to their targets.
     """
 
-    def __init__(self, env: Battle) -> None:
-        super().__init__(env)
-        self._apart = np.full(env.n_envs, math.inf)
-        arena, types = env.simulator.arena, self.traits["type"]
-        hit = arena.damage[types[: self.n_allies, None], types[self.n_allies :]] - self.traits["armor"][self.n_allies :]
-        self._damage = np.maximum(hit, MINIMUM_DAMAGE) * self.traits["hits"][: self.n_allies, None]  # [A, E]
+    def __init__(self, env_args: Any, team: TeamSpec) -> None:
+        super().__init__(env_args, team)
+        hit = np.maximum(self.damage - self.kinds["armor"], MINIMUM_DAMAGE)
+        self._damage = hit * self.traits["hits"][:, None]  # [A, kinds]
+        self._shooters = (self.traits["range"] > _MELEE) & ~self.medivacs
+
+    def begin(self, n_envs: int) -> None:
+        """Prepare N slots; every slot starts an episode."""
+        self._apart = np.full(n_envs, math.inf)
 
     def restart(self, slots: np.ndarray) -> None:
         """Forget how far apart the sides of these slots (int64 [K]) were."""
         self._apart[slots] = math.inf
+
+    def act(self, step: TeamStep, generator: np.random.Generator) -> np.ndarray:
+        """See :class:`core.protocols.Script`."""
+        seen, available = self.see(step.state), step.available
+        possible, distances = self.possible(seen), np.linalg.norm(seen.offsets, axis=-1)
+        in_reach = possible & available[..., FIRST_TARGET : FIRST_TARGET + self.n_enemies]
+        weakest = self._share_out(seen, in_reach & self._shooters[:, None])
+        targets = np.where(weakest >= 0, weakest, _nearest(np.where(possible, distances, np.inf)))
+        actions = self.engage(seen, targets, available)
+        waits = self._wait(np.where(possible & seen.standing[..., None], distances, np.inf), in_reach)
+        actions = np.where(waits[:, None] & seen.standing & ~self.medivacs, STOP, actions)
+        return self._step_back(seen, actions, available)
 
     def _wait(self, distances: np.ndarray, in_reach: np.ndarray) -> np.ndarray:
         """Return where the team waits, bool [N]: nobody is in reach, and the sides are coming nearer."""
@@ -141,98 +212,32 @@ class FocusPolicy(Scripted):
         self._apart = apart
         return nearer & ~in_reach.any((1, 2))
 
-    def _share_out(self, in_reach: np.ndarray, strength: np.ndarray, score: np.ndarray) -> np.ndarray:
-        """Choose the target of least ``score`` for each agent in turn, preferably one whom no other will have killed.
+    def _share_out(self, seen: Seen, in_reach: np.ndarray) -> np.ndarray:
+        """Choose the weakest target for each agent in turn, preferably one whom no other will have killed.
 
-        ``in_reach`` is bool [N, A, E], ``strength`` (health and shield) and ``score`` are float64 [N, E]; returns
-        int64 [N, A], -1 where nobody is in reach.
+        ``in_reach`` is bool [N, A, E]; returns int64 [N, A], -1 where nobody is in reach.
         """
-        left, rows = strength.copy(), np.arange(len(strength))
-        fires = self.env.simulator.units["cooldown"][:, : self.n_allies] < LOOPS_PER_STEP
+        weight = seen.standing[..., None] / np.maximum(seen.standing.sum(1), 1)[:, None, None]
+        center = (seen.own * weight).sum(1, keepdims=True)
+        score = seen.strength + 0.01 * np.linalg.norm(seen.enemies - center, axis=-1)
+        left, rows = seen.strength.copy(), np.arange(len(score))
+        fires = seen.cooldown < LOOPS_PER_STEP
         targets = np.full(in_reach.shape[:2], -1)
         for agent in range(self.n_allies):
-            cost = np.where(in_reach[:, agent], score + np.where(left > 0, 0.0, _OVERKILL), np.inf)
+            cost = np.where(in_reach[:, agent], score + np.where(left > _SCRATCH, 0.0, _OVERKILL), np.inf)
             found = np.isfinite(cost.min(-1))
             chosen = cost.argmin(-1)
             targets[found, agent] = chosen[found]
-            left[rows, chosen] -= self._damage[agent, chosen] * (found & fires[:, agent])
+            left[rows, chosen] -= self._damage[agent, seen.kinds[rows, chosen]] * (found & fires[:, agent])
         return targets
 
-    def act(self, available: np.ndarray) -> np.ndarray:
-        """Choose actions: int64 [N, A]; ``available`` is bool [N, A, U]."""
-        units, n_allies = self.env.simulator.units, self.n_allies
-        own, enemies = self._places()
-        standing, living = self._alive()
-        distances = np.linalg.norm(own[:, :, None] - enemies[:, None], axis=-1)
-        possible = living[:, None] & self.hits
-        nearest = np.where(possible, distances, np.inf)
-        weight = standing[..., None] / np.maximum(standing.sum(1), 1)[:, None, None]
-        center = (own * weight).sum(1, keepdims=True)
-        strength = (units["health"] + units["shield"])[:, n_allies:]
-        score = strength + 0.01 * np.linalg.norm(enemies - center, axis=-1)
-        shooter = (self.traits["range"][:n_allies] > _MELEE) & ~self.medivacs
-        in_reach = possible & available[..., FIRST_TARGET : FIRST_TARGET + living.shape[1]]
-        weakest = self._share_out(in_reach & shooter[:, None], strength, score)
-        targets = np.where(weakest >= 0, weakest, nearest.argmin(-1))
-        targets = np.where(np.isfinite(nearest.min(-1)), targets, -1)
-        actions = self._engage(np.where(self.medivacs, self._patients(), targets), available)
-        waits = self._wait(np.where(standing[..., None], nearest, np.inf), in_reach)
-        actions = np.where(waits[:, None] & standing & ~self.medivacs, STOP, actions)
-        return self._step_back(actions, available, own, enemies, living, shooter)
-
-    def _step_back(
-        self,
-        actions: np.ndarray,
-        available: np.ndarray,
-        own: np.ndarray,
-        enemies: np.ndarray,
-        living: np.ndarray,
-        shooter: np.ndarray,
-    ) -> np.ndarray:
+    def _step_back(self, seen: Seen, actions: np.ndarray, available: np.ndarray) -> np.ndarray:
         """Replace the actions of reloading shooters near melee enemies by the move that leads farthest from them."""
-        n_allies, traits = self.n_allies, self.traits
-        offset = own[:, :, None] - enemies[:, None]  # [N, A, E, 2]
-        gaps = np.linalg.norm(offset, axis=-1) - traits["radius"][:n_allies, None] - traits["radius"][n_allies:]
-        close = living[:, None] & (traits["range"][n_allies:] <= _MELEE) & (gaps < _DANGER)
-        away = (offset / np.maximum(gaps, 0.1)[..., None] ** 2 * close[..., None]).sum(2)  # [N, A, 2]
+        offsets, enemies = seen.offsets, self.kinds[seen.kinds][:, None]  # [N, 1, E]
+        gaps = np.linalg.norm(offsets, axis=-1) - self.traits["radius"][:, None] - enemies["radius"]
+        close = seen.living[:, None] & (enemies["range"] <= _MELEE) & (gaps < _DANGER)
+        away = (offsets / np.maximum(gaps, 0.1)[..., None] ** 2 * close[..., None]).sum(2)  # [N, A, 2]
         gain = np.where(available[..., FIRST_MOVE:FIRST_TARGET], away @ _MOVES.T, -math.inf)
-        reloading = self.env.simulator.units["cooldown"][:, :n_allies] >= _RELOADING
-        back = close.any(-1) & shooter & reloading & (gain.max(-1) > 0)
+        reloading = seen.cooldown >= _RELOADING
+        back = close.any(-1) & self._shooters & reloading & (gain.max(-1) > 0)
         return np.where(back, FIRST_MOVE + gain.argmax(-1), actions)
-
-
-POLICIES: dict[str, Callable[[Battle], RandomPolicy | NearestPolicy | FocusPolicy]] = {
-    "random": RandomPolicy,
-    "nearest": NearestPolicy,
-    "focus": FocusPolicy,
-}
-
-
-def play(env: Battle, name: str, seeds: np.ndarray) -> dict[str, np.ndarray]:
-    """Play one episode per seed (uint64 [E]) with a scripted policy.
-
-    Returns:
-        "battle_won", "dead_allies", "dead_enemies", "return" and "length": float64 [E] each, in the order of the seeds.
-    """
-    policy = POLICIES[name](env)
-    keys = (*env.spec.info_keys, "return", "length")
-    results = {key: np.zeros(len(seeds)) for key in keys}
-    episode = np.full(env.n_envs, -1)
-    started, step = 0, None
-    while step is None or (episode >= 0).any() or started < len(seeds):
-        free = np.flatnonzero(episode < 0)[: len(seeds) - started]
-        if free.size:
-            episode[free] = np.arange(started, started + free.size)
-            step = env.reset(free, seeds[episode[free]])
-            policy.restart(free)
-            started += free.size
-        assert step is not None
-        running = episode >= 0
-        step = env.step((policy.act(step.teams[0].available),), running)
-        results["return"][episode[running]] += step.teams[0].rewards[running, 0]
-        results["length"][episode[running]] += 1
-        for slot in np.flatnonzero(running & (step.terminated | step.truncated)):
-            for key in env.spec.info_keys:
-                results[key][episode[slot]] = step.info[key][slot]
-            episode[slot] = -1
-    return results

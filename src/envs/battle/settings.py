@@ -21,8 +21,8 @@ REFUSED = {
     "replay_prefix": "battle writes films, not replays: give save_replay=True",
     "seed": "episodes take their seeds from the run: give seed=... without env_args",
     "continuing_episode": "an episode that reaches its limit is always cut, never ended: its value is bootstrapped",
-    "heuristic_ai": "scripted policies are in benchmarks/battle_baselines.py",
-    "heuristic_rest": "scripted policies are in benchmarks/battle_baselines.py",
+    "heuristic_ai": "give --team agents=attack_nearest",
+    "heuristic_rest": "give --team agents=attack_nearest",
     "debug": "battle has no debug messages",
 }
 """SMAC's arguments that mean nothing here -> why."""

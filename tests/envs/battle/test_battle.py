@@ -1,4 +1,4 @@
-"""The environment: promises of VecEnv, episodes, settings, errors, pictures, scripted policies."""
+"""The environment: promises of VecEnv, episodes, settings, errors, pictures."""
 
 import numpy as np
 import pytest
@@ -11,13 +11,20 @@ from envs import REGISTRY
 from envs.battle.battle import Battle, BattleArgs
 from envs.battle.outcome import largest_return
 from envs.battle.picture import draw
-from envs.battle.scripted import POLICIES, play
 from envs.battle.settings import REFUSED
 from envs.conformance import check_env
+from envs.scripted import make_player
 
 
 def make(n_envs=1, **args):
     return Battle(n_envs, BattleArgs(**args))
+
+
+def fighter(env):
+    """TimeStep -> actions of a team that attacks."""
+    player = make_player("attack_nearest", env="battle", env_args=env.args, team=env.spec.teams[0])
+    player.begin(env.n_envs)
+    return lambda step: player.act(step.teams[0], np.random.default_rng(0))
 
 
 def settings(**args):
@@ -93,11 +100,11 @@ def test_a_victory_returns_twenty_and_tells_the_dead():
 def test_rewards_of_a_whole_battle_sum_to_what_was_lost():
     """Without regeneration the return is the damage, the kills and the end, scaled to 20."""
     env = make(8, map_name="8m", reward_scale_rate=20)
-    policy = POLICIES["nearest"](env)
+    act = fighter(env)
     step = env.reset(np.arange(8), np.arange(8, dtype=np.uint64))
     total, active = np.zeros(8), np.ones(8, bool)
     while active.any():
-        step = env.step((policy.act(step.teams[0].available),), active)
+        step = env.step((act(step),), active)
         total[active] += step.teams[0].rewards[active, 0]
         active = active & ~(step.terminated | step.truncated)
     lost = 8 * 45 - env.simulator.units["health"][:, 8:].sum(1)
@@ -165,7 +172,7 @@ def test_other_settings_are_checked():
 @pytest.mark.parametrize("name", ["3m", "MMM2", "2c_vs_64zg", "corridor"])
 def test_pictures_show_both_sides_and_change(name):
     env = make(map_name=name)
-    policy = POLICIES["nearest"](env)
+    act = fighter(env)
     step = env.reset(np.array([0]), np.array([0], np.uint64))
     first = env.render(0)
     assert first.dtype == np.uint8
@@ -175,7 +182,7 @@ def test_pictures_show_both_sides_and_change(name):
     assert blue.sum() > 100
     assert red.sum() > 100
     for _ in range(12):
-        step = env.step((policy.act(step.teams[0].available),), np.ones(1, bool))
+        step = env.step((act(step),), np.ones(1, bool))
     assert env.render(0).shape == first.shape
     assert (env.render(0) != first).any()
 
@@ -190,48 +197,3 @@ def test_the_bars_of_units_in_a_crowd_are_all_seen():
     one = green(("marine", 10, 16)) - zealot
     crowd = green(("marine", 10, 16), ("marine", 10, 16.76), ("marine", 10, 17.52)) - zealot
     assert crowd > 0.7 * 3 * one > 0  # antialiasing shades an edge here and there
-
-
-@pytest.mark.parametrize("policy", sorted(POLICIES))
-@pytest.mark.parametrize("name", ["MMM2", "corridor"])
-def test_scripted_policies_take_available_actions(policy, name):
-    found = play(make(4, map_name=name, time_limit=60), policy, np.arange(5, dtype=np.uint64))
-    assert (found["length"] >= 1).all()
-    assert (found["length"] <= 60).all()
-    assert (found["dead_enemies"].sum() > 0) or policy == "random"
-
-
-def test_scripted_results_belong_to_the_seeds():
-    seeds = np.array([3, 1, 4, 1, 5], np.uint64)
-    found = play(make(2, map_name="3m"), "nearest", seeds)
-    again = play(make(4, map_name="3m"), "nearest", seeds)
-    for key, values in found.items():
-        np.testing.assert_array_equal(values, again[key])
-    assert found["return"][1] == found["return"][3]
-
-
-def test_focus_fire_leaves_alone_whom_others_will_have_killed():
-    env = make(map_name="8m")
-    policy = POLICIES["focus"](env)
-    step = env.reset(np.array([0]), np.array([0], np.uint64))
-    units = env.simulator.units[0]
-    units["x"], units["y"] = [10.0] * 8 + [14.0] * 8, np.tile(16 + 0.8 * np.arange(-4, 4), 2)
-    units["health"][8:] = [7, 12, *[45] * 6]
-    step = env.step((np.ones((1, 8), int),), np.ones(1, bool))  # for the actions that are available now
-    units["health"], units["alive"] = [*[45] * 8, 7, 12, *[45] * 6], True
-    policy.restart(np.array([0]))
-    shots = np.bincount(policy.act(step.teams[0].available)[0] - 6, minlength=8)
-    assert shots[:2].tolist() == [2, 2]  # 6 of damage each
-    assert shots.sum() == 8
-
-
-def test_better_policies_fare_better():
-    seeds = np.arange(30, dtype=np.uint64)
-    won = {
-        (name, policy): play(make(30, map_name=name), policy, seeds)["battle_won"].mean()
-        for name, policy in [("3m", "random"), ("2s3z", "random"), ("2s3z", "focus"), ("MMM2", "nearest")]
-    }
-    assert won["3m", "random"] <= 0.1
-    assert won["2s3z", "random"] <= 0.1
-    assert won["2s3z", "focus"] >= 0.7
-    assert won["MMM2", "nearest"] <= 0.2

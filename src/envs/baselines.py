@@ -1,4 +1,4 @@
-"""What scripted players reach in the particle worlds: the numbers that learning is measured against."""
+"""What scripted players reach: the numbers that learning is measured against."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from core.registry import load
 from envs import REGISTRY
-from envs.particle.scripted import make_player
+from envs.scripted import make_player
 
 
 def play(
@@ -33,12 +33,14 @@ def play(
     cls = load(REGISTRY, name, "environment")
     env = cls(episodes, cls.Args(**env_args))
     acting = [make_player(players[team.name], env=name, env_args=env.args, team=team) for team in env.spec.teams]
+    for who in acting:
+        who.begin(episodes)
     generator = np.random.default_rng(seed)
     step = env.reset(np.arange(episodes), generator.integers(0, 2**63, episodes).astype(np.uint64))
     returns = {team.name: np.zeros(episodes) for team in env.spec.teams}
     active = np.ones(episodes, bool)
     while active.any():
-        actions = [who.act(team.obs, team.available, generator) for who, team in zip(acting, step.teams, strict=True)]
+        actions = [who.act(team, generator) for who, team in zip(acting, step.teams, strict=True)]
         step = env.step(actions, active)
         for total, team in zip(returns.values(), step.teams, strict=True):
             total[active] += team.rewards[active].sum(1, dtype=np.float64)
