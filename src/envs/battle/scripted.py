@@ -27,6 +27,10 @@ _MELEE = 1.0
 """Longest range of a melee weapon."""
 _DANGER = 2.0
 """Gap to a melee enemy from which a shooter steps back."""
+_WOUNDED = 0.5
+"""Part of its health below which a shooter steps back from shooters, too."""
+_NEARLY = 0.5
+"""How much farther than its weapon reaches a shooter still counts as a danger."""
 _OVERKILL = 1e4
 """Added to the score of an enemy whom others will have killed."""
 _RELOADING = 5.0
@@ -41,7 +45,7 @@ class Seen(NamedTuple):
     Attributes:
         own, enemies: places, float64 [N, A, 2] and [N, E, 2].
         standing, living: who of them is alive, bool [N, A] and [N, E].
-        hurt: who of the allies has lost health, bool [N, A].
+        health: part of their health that the allies have left, float64 [N, A].
         cooldown: game loops until their weapons are ready, float64 [N, A].
         strength: health and shield of the enemies, float64 [N, E].
         kinds: the enemies' types, as columns of the tables of :class:`BattleScript`, int64 [N, E].
@@ -51,7 +55,7 @@ class Seen(NamedTuple):
     enemies: np.ndarray
     standing: np.ndarray
     living: np.ndarray
-    hurt: np.ndarray
+    health: np.ndarray
     cooldown: np.ndarray
     strength: np.ndarray
     kinds: np.ndarray
@@ -113,7 +117,7 @@ class BattleScript:
             enemies=enemies[..., 1:3] * SIZE + SIZE / 2,
             standing=own[..., 0] > 0,
             living=enemies[..., 0] > 0,
-            hurt=(own[..., 0] > 0) & (own[..., 0] < 1),
+            health=own[..., 0],
             cooldown=own[..., 1] * self.traits["max_cooldown"],
             strength=strength,
             kinds=kinds,
@@ -126,7 +130,8 @@ class BattleScript:
     def patients(self, seen: Seen) -> np.ndarray:
         """Return the nearest wounded ally that is no medivac, or -1: int64 [N, A]."""
         distances = np.linalg.norm(seen.own[:, :, None] - seen.own[:, None], axis=-1)
-        return _nearest(np.where((seen.hurt & ~self.medivacs)[:, None], distances, np.inf))
+        hurt = seen.standing & (seen.health < 1) & ~self.medivacs
+        return _nearest(np.where(hurt[:, None], distances, np.inf))
 
     def engage(self, seen: Seen, targets: np.ndarray, available: np.ndarray) -> np.ndarray:
         """Act on targets (int64 [N, A], -1 none): attack or heal, or move there along the axis that is farther off."""
@@ -175,8 +180,9 @@ class FocusFire(BattleScript):
     """Focus fire with kiting.
 
     The team waits for enemies that come nearer. Shooters attack the weakest enemy in reach whom the shots of the others
-    leave alive, at equal strength the one nearest to the team, and step back while their weapon reloads and a melee
-    enemy is near. Melee units and medivacs act as in :class:`AttackNearest`, but do not keep to their targets.
+    leave alive, at equal strength the one nearest to the team. While its weapon reloads, a shooter steps back from
+    melee enemies that are near, and a wounded one from shooters whose nearest it is. Melee units and medivacs act as in
+    :class:`AttackNearest`, but do not keep to their targets.
     """
 
     def __init__(self, env_args: Any, team: TeamSpec) -> None:
@@ -232,12 +238,20 @@ class FocusFire(BattleScript):
         return targets
 
     def _step_back(self, seen: Seen, actions: np.ndarray, available: np.ndarray) -> np.ndarray:
-        """Replace the actions of reloading shooters near melee enemies by the move that leads farthest from them."""
+        """Replace the actions of reloading shooters in danger by the move that leads farthest from it.
+
+        Melee enemies are a danger when they are near, shooters to a wounded agent that is the nearest to one of them.
+        """
         offsets, enemies = seen.offsets, self.kinds[seen.kinds][:, None]  # [N, 1, E]
-        gaps = np.linalg.norm(offsets, axis=-1) - self.traits["radius"][:, None] - enemies["radius"]
-        close = seen.living[:, None] & (enemies["range"] <= _MELEE) & (gaps < _DANGER)
-        away = (offsets / np.maximum(gaps, 0.1)[..., None] ** 2 * close[..., None]).sum(2)  # [N, A, 2]
+        distances = np.linalg.norm(offsets, axis=-1)
+        gaps = distances - self.traits["radius"][:, None] - enemies["radius"]
+        others = np.where(seen.standing[..., None], distances, np.inf)
+        aimed_at = (others <= others.min(1, keepdims=True)) & seen.living[:, None] & (gaps < enemies["range"] + _NEARLY)
+        wounded = (seen.health < _WOUNDED) & aimed_at.any(-1)
+        feared = (gaps < enemies["range"] + _NEARLY) & wounded[..., None]
+        danger = seen.living[:, None] & np.where(enemies["range"] <= _MELEE, gaps < _DANGER, feared)
+        away = (offsets / np.maximum(gaps, 0.1)[..., None] ** 2 * danger[..., None]).sum(2)  # [N, A, 2]
         gain = np.where(available[..., FIRST_MOVE:FIRST_TARGET], away @ _MOVES.T, -math.inf)
         reloading = seen.cooldown >= _RELOADING
-        back = close.any(-1) & self._shooters & reloading & (gain.max(-1) > 0)
+        back = danger.any(-1) & self._shooters & reloading & (gain.max(-1) > 0)
         return np.where(back, FIRST_MOVE + gain.argmax(-1), actions)

@@ -62,7 +62,7 @@ def test_the_state_is_read_right(map_name):
         np.testing.assert_allclose(seen.strength, (enemies["health"] + enemies["shield"]) * living, rtol=1e-6)
         types = np.broadcast_to(traits["type"][n:], living.shape)
         np.testing.assert_array_equal(player.kinds["type"][seen.kinds][living], types[living])
-        np.testing.assert_array_equal(seen.hurt, up & (own["health"] < traits["max_health"][:n]))
+        np.testing.assert_allclose(seen.health, own["health"] * up / traits["max_health"][:n], atol=1e-6)
         armed = up & (traits["effect"][:n] != HEAL)
         np.testing.assert_allclose(seen.cooldown[armed], own["cooldown"][armed], atol=1e-4)
 
@@ -118,17 +118,28 @@ def test_focus_fire_waits_for_who_comes_and_steps_back_while_it_reloads():
     assert act(stand(env, cooldown=20.0, **close)).tolist() == [[5, 5, 5]], "west"
 
 
+def test_the_wounded_step_back_from_shooters_whose_nearest_they_are():
+    env, _, act = make("focus_fire")
+    reset(env)
+    places = {"x": [10.0, 9, 9, 14, 14, 14], "y": [16.0, 15, 17, 15.5, 16, 16.5], "cooldown": 10.0}
+    assert set(act(stand(env, health=[45.0] * 6, **places))[0]) <= {6, 7, 8}
+    assert act(stand(env, health=[20.0, *[45] * 5], **places))[0, 0] == 5, "west"
+    assert act(stand(env, health=[45.0, 20, 20, *[45] * 3], **places))[0, 1] in (6, 7, 8), "others are nearer to them"
+    assert act(stand(env, health=[20.0, *[45] * 5], **places | {"cooldown": 0.0}))[0, 0] in (6, 7, 8), "shoot first"
+
+
 def test_better_players_fare_better():
     won = {
         (name, player): play("battle", {"agents": player}, 30, map_name=name)[1]["battle_won"].mean()
         for name, player in [
             ("3m", "random"), ("2s3z", "random"), ("2s3z", "focus_fire"), ("MMM2", "attack_nearest"),
-            ("corridor", "attack_nearest"),
+            ("corridor", "attack_nearest"), ("3m", "focus_fire"),
         ]
     }  # fmt: skip
     assert won["3m", "random"] <= 0.1
     assert won["2s3z", "random"] <= 0.1
     assert won["2s3z", "focus_fire"] >= 0.7
+    assert won["3m", "focus_fire"] >= 0.9
     assert won["MMM2", "attack_nearest"] <= 0.2
     assert won["corridor", "attack_nearest"] <= 0.2
 
