@@ -4,6 +4,7 @@ Reads lines "<folder> <points>" from stdin; for each one forks a run there that 
 progress line "<pid> <points so far>" on stdout after each (points 0: it has started).
 """
 
+import ctypes
 import os
 import signal
 import sys
@@ -47,10 +48,18 @@ def run(folder: str, points: int) -> None:
         ex.run()
 
 
+def die_with_parent() -> None:
+    """Leave nothing behind when the tests themselves are killed."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
 if __name__ == "__main__":
+    die_with_parent()
     shown = open(os.devnull, "w")  # noqa: SIM115
     for request in iter(sys.stdin.readline, ""):
         if os.fork() == 0:
+            die_with_parent()
             signal.signal(signal.SIGINT, signal.default_int_handler)
             sys.stdout = sys.stderr = shown
             logging.disable(logging.CRITICAL)
