@@ -77,8 +77,18 @@ def draw(
     return found
 
 
-def draw_curves(found: Sequence[Curve], out: str | Path, *, y_label: str, title: str | None, x_label: str) -> None:
+def draw_curves(
+    found: Sequence[Curve],
+    out: str | Path,
+    *,
+    y_label: str,
+    title: str | None,
+    x_label: str,
+    y_min: float | None = None,
+) -> None:
     """Draw curves, one panel per ``Curve.panel``, one colour per ``Curve.group``, both in the order given.
+
+    What lies below ``y_min`` is cut off, and a panel where that is so says it.
 
     Raises:
         UserError: the picture cannot be written.
@@ -96,7 +106,10 @@ def draw_curves(found: Sequence[Curve], out: str | Path, *, y_label: str, title:
         FigureCanvasAgg(figure)
         axes = figure.subplots(rows, columns, squeeze=False).flatten()
         for i, (axis, panel) in enumerate(zip(axes, panels, strict=False)):
-            _panel(axis, [curve for curve in found if curve.panel == panel], groups)
+            shown = [curve for curve in found if curve.panel == panel]
+            _panel(axis, shown, groups)
+            if y_min is not None:
+                _cut(axis, shown, y_min)
             axis.set_title(panel)
             axis.set_xlabel(x_label if i + columns >= len(panels) else "")
             axis.set_ylabel(y_label if i % columns == 0 else "")
@@ -125,6 +138,16 @@ def _panel(axis: Any, found: Sequence[Curve], groups: Sequence[str]) -> None:
     axis.xaxis.set_major_locator(MaxNLocator(6))
     axis.xaxis.set_major_formatter(FuncFormatter(_steps))
     axis.margins(x=0.01)
+
+
+def _cut(axis: Any, found: Sequence[Curve], y_min: float) -> None:
+    """Show nothing below ``y_min``, and say so."""
+    import numpy as np
+
+    top = max(float(np.nanmax([curve.center, curve.high])) for curve in found)
+    if axis.get_ylim()[0] < y_min < top:
+        axis.set_ylim(y_min, top + 0.05 * (top - y_min))
+        axis.text(0.99, 0.02, f"cut at {y_min:g}", transform=axis.transAxes, ha="right", va="bottom", fontsize="small")
 
 
 def _steps(value: float, _: int = 0) -> str:
@@ -236,6 +259,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--smooth", type=int, default=1, metavar="N", help="moving average over N points of each seed")
     parser.add_argument("--title")
     parser.add_argument("--x-label", default="environment steps")
+    parser.add_argument("--y-min", type=float, metavar="Y", help="cut the picture off below this value")
     parser.add_argument("--csv", metavar="FILE", help="write the numbers of the curves")
     parser.add_argument("--table", action="store_true", help="print final values: median, IQM, interval, seeds")
     parser.add_argument(
@@ -263,7 +287,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         out = options.out or (None if options.table or options.csv else "curves.png")
         if out:
             label = f"{options.metric} ({NAMES[options.center]})"
-            draw_curves(found, out, y_label=label, title=options.title, x_label=options.x_label)
+            draw_curves(found, out, y_label=label, title=options.title, x_label=options.x_label, y_min=options.y_min)
             print(out)
         if options.csv:
             write_csv(found, options.csv)

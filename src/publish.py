@@ -18,7 +18,7 @@ from typing import Any
 
 from core.errors import UserError
 
-KEPT = re.compile(r"test_.*(return|battle_won|capture_rate)_mean")
+KEPT = re.compile(r"test_.*(return|battle_won|capture_rate|collisions|occupied_landmarks)_mean")
 ELSEWHERE = {"local_results_path": "results", "resume": ""}  # what would name places of the machine it ran on
 
 

@@ -115,7 +115,7 @@ def _show(name: str, figure: Figure, choice: Choice, todo: Sequence[Run], runs: 
     picture, page = runs.results / f"{name}.png", runs.results / f"{name}.md"
     called = next(iter(figure.metrics.values())) if len(figure.metrics) == 1 else "test result"
     label = f"{called} (interquartile mean)"
-    draw_curves(every, picture, y_label=label, title=figure.title, x_label="environment steps")
+    draw_curves(every, picture, y_label=label, title=figure.title, x_label="environment steps", y_min=figure.y_min)
     page.write_text(_page(name, figure, choice, found, len(todo)))
     print(f"{picture}\n{page}")
 

@@ -157,6 +157,21 @@ def test_the_command_line_end_to_end(results, tmp_path):
     assert "one seed: none" in done.stdout
 
 
+def test_a_picture_that_is_cut_off_says_so(tmp_path):
+    for seed in (1, 2):
+        make_run(tmp_path / str(seed), {"name": "a", "env": "e", "seed": seed}, [0, 10, 20], [-6000.0, -200.0, -180.0])
+    make_run(tmp_path / "3", {"name": "b", "env": "e", "seed": 1}, [0, 10, 20], [-300.0, -200.0, -100.0])
+    for value, cut in (("-600", True), ("-7000", False)):
+        assert run_plot(tmp_path, "--y-min", value, "--out", tmp_path / "a.svg").returncode == 0
+        assert (f"cut at {value}" in (tmp_path / "a.svg").read_text()) == cut
+    import matplotlib.figure
+
+    axis = matplotlib.figure.Figure().subplots()
+    axis.plot([0, 20], [-6000, -100])
+    plot._cut(axis, curves(find_runs([tmp_path]), "test_return_mean"), -600)
+    assert axis.get_ylim() == (-600, -75)
+
+
 def test_final_values_by_hand(tmp_path):
     for seed, last in enumerate((1.0, 2.0, 6.0)):
         make_run(tmp_path / str(seed), {"name": "a", "env": "e"}, [0, 95, 100], [0.0, 0.0, last])

@@ -188,6 +188,8 @@ def test_statements_by_hand():
     assert figures.ranking(CURVES) == "N = 3: asae 0 > coma -7; N = 4: coma -3 > asae -8"
     assert figures.settled(CURVES) == "N = 3: after 2 iterations; N = 4: never above its start"
     assert figures.settled(CURVES, "iql") == "no iql among the runs"
+    run_away = curve("N = 3", "asae", [[-4000, -300, -207, -200]])
+    assert figures.settled([run_away]) == "N = 3: after 2 iterations"
     assert figures.steadiness(CURVES) == "N = 3: coma 0, asae 0.5; N = 4: asae 0, coma 0"
     assert figures.change(CURVES[:1]) == "N = 3, asae: -10 to 0"
 
