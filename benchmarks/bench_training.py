@@ -34,9 +34,10 @@ ROWS = {
     "qmix-gru-8": ("qmix", "spread", ["use_rnn=true", "episodes_per_update=8"]),
     "asae-paper": ("asae", "spread", ["batch_size_run=4", "env_args.time_limit=150", "gamma=0.98"]),
 }
+# two cores: the environments step in worker processes, which wait while the learner learns
 LBF = ["env_args.key=lbforaging:Foraging-8x8-2p-3f-v3", "env_args.time_limit=50"]
 ROWS_LBF = {
-    "qmix-lbf": ("qmix", "gymma", LBF),
+    "qmix-lbf": ("qmix", "gymma", [*LBF, "torch_threads=2"]),
     "coma-lbf": ("coma", "gymma", LBF),
 }
 ROWS_BATTLE = {f"coma-{name}": ("coma", "battle", [f"env_args.map_name={name}"]) for name in ("3m", "2s3z", "MMM2")}
