@@ -13,33 +13,16 @@ import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from core.errors import UserError
+from observers.drawing import draw_curves
 
 if TYPE_CHECKING:
     from observers.curves import Curve
     from observers.runs import RunRecord
 
-# Okabe and Ito's colours, told apart by people with any kind of colour vision; yellow is too light for lines.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-STYLES = ("-", "--", ":", "-.")
 NAMES = {"iqm": "interquartile mean", "median": "median", "mean": "mean"}
-RC: Any = {
-    "font.size": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.color": "#e6e6e6",
-    "grid.linewidth": 0.8,
-    "axes.axisbelow": True,
-    "axes.edgecolor": "#666666",
-    "xtick.color": "#444444",
-    "ytick.color": "#444444",
-    "axes.titlesize": 11,
-    "svg.fonttype": "none",
-    "pdf.fonttype": 42,
-}
 
 
 def draw(
@@ -75,111 +58,6 @@ def draw(
     found = curves(runs, metric, group_by=group_by, panel_by=panel_by, center=center, window=smooth)
     draw_curves(found, out, y_label=f"{metric} ({NAMES[center]})", title=title, x_label=x_label)
     return found
-
-
-def draw_curves(
-    found: Sequence[Curve],
-    out: str | Path,
-    *,
-    y_label: str,
-    title: str | None,
-    x_label: str,
-    y_min: float | None = None,
-) -> None:
-    """Draw curves, one panel per ``Curve.panel``, one colour per ``Curve.group``, both in the order given.
-
-    What lies below ``y_min`` is cut off, and a panel where that is so says it.
-
-    Raises:
-        UserError: the picture cannot be written.
-    """
-    import matplotlib as mpl
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    panels = list(dict.fromkeys(curve.panel for curve in found))
-    groups = list(dict.fromkeys(curve.group for curve in found))
-    columns = min(3, len(panels))
-    rows = -(-len(panels) // columns)
-    with mpl.rc_context(RC):
-        figure = Figure(figsize=(1.2 + 4.4 * columns, 0.7 + 3.3 * rows), layout="constrained", dpi=160)
-        FigureCanvasAgg(figure)
-        axes = figure.subplots(rows, columns, squeeze=False).flatten()
-        for i, (axis, panel) in enumerate(zip(axes, panels, strict=False)):
-            shown = [curve for curve in found if curve.panel == panel]
-            _panel(axis, shown, groups)
-            if y_min is not None:
-                _cut(axis, shown, y_min)
-            axis.set_title(panel)
-            axis.set_xlabel(x_label if i + columns >= len(panels) else "")
-            axis.set_ylabel(y_label if i % columns == 0 else "")
-        for axis in axes[len(panels) :]:
-            axis.set_visible(False)
-        if title:
-            figure.suptitle(title, weight="bold")
-        _legend(figure, found, groups)
-        _save(figure, Path(out))
-
-
-def _look(group: str, groups: Sequence[str]) -> dict[str, Any]:
-    index = groups.index(group)
-    return {"color": COLOURS[index % len(COLOURS)], "linestyle": STYLES[index // len(COLOURS) % len(STYLES)]}
-
-
-def _panel(axis: Any, found: Sequence[Curve], groups: Sequence[str]) -> None:
-    from matplotlib.ticker import FuncFormatter, MaxNLocator
-
-    for curve in found:
-        look = _look(curve.group, groups)
-        marker = "o" if len(curve.steps) < 2 else None
-        axis.plot(curve.steps, curve.center, linewidth=1.8, marker=marker, markersize=5, **look)
-        if curve.n_seeds > 1:
-            axis.fill_between(curve.steps, curve.low, curve.high, color=look["color"], alpha=0.18, linewidth=0)
-    axis.xaxis.set_major_locator(MaxNLocator(6))
-    axis.xaxis.set_major_formatter(FuncFormatter(_steps))
-    axis.margins(x=0.01)
-
-
-def _cut(axis: Any, found: Sequence[Curve], y_min: float) -> None:
-    """Show nothing below ``y_min``, and say so."""
-    import numpy as np
-
-    top = max(float(np.nanmax([curve.center, curve.high])) for curve in found)
-    if axis.get_ylim()[0] < y_min < top:
-        axis.set_ylim(y_min, top + 0.05 * (top - y_min))
-        axis.text(0.99, 0.02, f"cut at {y_min:g}", transform=axis.transAxes, ha="right", va="bottom", fontsize="small")
-
-
-def _steps(value: float, _: int = 0) -> str:
-    for size, unit in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
-        if abs(value) >= size:
-            return f"{value / size:g}{unit}"
-    return f"{value:g}"
-
-
-def _legend(figure: Any, found: Sequence[Curve], groups: Sequence[str]) -> None:
-    from matplotlib.lines import Line2D
-
-    labels = []
-    for group in groups:
-        seeds = [curve.n_seeds for curve in found if curve.group == group]
-        number = str(min(seeds)) if min(seeds) == max(seeds) else f"{min(seeds)}-{max(seeds)}"
-        labels.append(f"{group} ({number} seed{'' if number == '1' else 's'})")
-    handles = [Line2D([], [], linewidth=2.2, **_look(group, groups)) for group in groups]
-    width = max(map(len, labels)) * 0.075 + 0.5  # inches that an entry takes, roughly
-    columns = max(1, min(len(labels), int(figure.get_figwidth() / width)))
-    figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False)
-
-
-def _save(figure: Any, out: Path) -> None:
-    known = sorted(figure.canvas.get_supported_filetypes())
-    if out.suffix.lstrip(".").lower() not in known:
-        raise UserError(f"'{out}' names no kind of picture. End it in .png, .svg or .pdf (known: {', '.join(known)}).")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(out)
-    except OSError as error:
-        raise UserError(f"The picture cannot be written to '{out}': {error.strerror}. Choose another --out.") from error
 
 
 def write_csv(found: Sequence[Curve], path: str | Path) -> None:

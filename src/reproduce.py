@@ -108,7 +108,7 @@ def _check(given: argparse.Namespace) -> None:
 
 def _show(name: str, figure: Figure, choice: Choice, todo: Sequence[Run], runs: RunSet) -> None:
     """Draw the picture and write the table of a figure, from those of its runs that have completed."""
-    from plot import draw_curves
+    from observers.drawing import draw_curves
 
     found = _curves(figure, todo, runs)
     every = _panels(figure, found)

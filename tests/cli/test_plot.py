@@ -13,6 +13,7 @@ import scipy.stats
 
 import plot
 from core.errors import UserError
+from observers import drawing
 from observers.curves import align, curves, interval, iqm, smooth
 from observers.runs import find_runs, read_run
 
@@ -168,7 +169,7 @@ def test_a_picture_that_is_cut_off_says_so(tmp_path):
 
     axis = matplotlib.figure.Figure().subplots()
     axis.plot([0, 20], [-6000, -100])
-    plot._cut(axis, curves(find_runs([tmp_path]), "test_return_mean"), -600)
+    drawing.cut(axis, curves(find_runs([tmp_path]), "test_return_mean"), -600)
     assert axis.get_ylim() == (-600, -75)
 
 
