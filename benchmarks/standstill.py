@@ -16,10 +16,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 
-from components import checkpoint
 from experiment import Experiment
 from options import resolve
-from resuming import models_folder
 
 LAST, PERIODS = 20, (1, 2, 3, 4)
 
@@ -38,12 +36,10 @@ def main() -> None:
     parser.add_argument("--episodes", type=int, default=200)
     parser.add_argument("words", nargs="*", help="settings, after --")
     args = parser.parse_args()
-    fixed = ["evaluate=true", f"test_nepisode={args.episodes}", f"checkpoint_path={args.run}"]
-    experiment = Experiment(resolve(args.algorithm, args.environment, ["seed=1", *args.words, *fixed]))
+    words = ["seed=1", *args.words, "evaluate=true", f"test_nepisode={args.episodes}"]
+    experiment = Experiment(resolve(args.algorithm, args.environment, words, [f"agents=checkpoint:{args.run}"]))
     try:
         ((name, team),) = experiment.teams.items()
-        folder = checkpoint.find(models_folder(args.run))
-        checkpoint.load_network(team.controller.agents, folder, "agent.th", what=f"{args.algorithm}'s agents")
         for kind in ("greedy", "drawn"):
             batches, stats = experiment.runner.collect(
                 {name: team.controller}, args.episodes, t_env=None, greedy=kind == "greedy"

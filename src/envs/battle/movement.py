@@ -26,17 +26,17 @@ from envs.battle.bodies import (
     touching,
 )
 from envs.battle.maps import SIZE
-from envs.battle.state import Arena
-from envs.battle.surround import close_in
+from envs.battle.state import ATTACK, Arena
+from envs.battle.surround import close_in, in_sight
 from envs.battle.units import AIR, COLOSSUS
 
 _EPSILON = 1e-9
 _TOUCH = 1e-6
 """Overlaps smaller than this are let be."""
 _FAR = 1e6
-_SQUEEZE, _QUEUE = 0.6, 0.8
-"""How near a unit comes to a friend that it pushes, as a part of the distance at which they touch: on its way, and
-where it waits for a place around its target."""
+_ROOM, _SQUEEZE = 0.8, 0.6
+"""How near a unit comes to a friend that it pushes, as a part of the distance at which they touch: as a rule, and on
+its way around a corner, where a crowd would jam."""
 _CORNERS = 4
 """How many obstacles in a row a unit goes along before it turns back."""
 _ABREAST = 4
@@ -166,7 +166,8 @@ def _walk(units: np.ndarray, arena: Arena, bodies: np.ndarray, i: int) -> None:
     obstacles = _find_obstacles(arena, bodies, i, arena.traits[i].speed)
     if obstacles == 0:
         units[i].turn = 0  # not sooner: between two obstacles it would go to and fro
-    squeeze = _QUEUE if units[i].crowded else _SQUEEZE
+    around = units[i].order == ATTACK and not in_sight(units, arena, i, units[i].target)
+    squeeze = _SQUEEZE if around else _ROOM
     if _try(arena, bodies, i, obstacles, dx, dy, squeeze):
         return
     if not may_stand(arena, arena.traits[i].layer, bodies[X, i] + dx, bodies[Y, i] + dy):

@@ -19,7 +19,7 @@ from envs.battle.maps import SIZE, load_map
 from envs.battle.simulator import LOOPS_PER_STEP
 from envs.battle.state import make_arena
 from envs.battle.units import HEAL, MINIMUM_DAMAGE
-from envs.scripted import Fits
+from envs.scripted import Fits, Memoryless
 
 STOP, FIRST_MOVE, FIRST_TARGET = 1, 2, 6
 _MOVES = np.array([(0, 1), (0, -1), (1, 0), (-1, 0)])  # actions 2 to 5
@@ -66,7 +66,7 @@ class Seen(NamedTuple):
         return self.own[:, :, None] - self.enemies[:, None]
 
 
-class BattleScript:
+class BattleScript(Memoryless):
     """What the players of battles share: reading the state, and how a target becomes an action.
 
     Raises:
@@ -92,12 +92,6 @@ class BattleScript:
         self.hits = np.array([[can_attack(arena, i, j) for j in kinds] for i in range(self.n_allies)])  # [A, kinds]
         self.damage = arena.damage[self.traits["type"][:, None], self.kinds["type"]]  # [A, kinds]
         self.medivacs = self.traits["effect"] == HEAL
-
-    def begin(self, n_envs: int) -> None:
-        """Nothing to prepare."""
-
-    def restart(self, slots: np.ndarray) -> None:
-        """Nothing to forget."""
 
     def see(self, state: np.ndarray) -> Seen:
         """Read states: float32 [N, S]."""

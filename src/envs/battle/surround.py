@@ -169,7 +169,7 @@ def _is_straight(arena: Arena, bodies: np.ndarray, i: int, solid: int, ux: float
 
 
 @lean_kernel
-def _in_sight(units: np.ndarray, arena: Arena, i: int, j: int) -> bool:
+def in_sight(units: np.ndarray, arena: Arena, i: int, j: int) -> bool:
     """Whether there is no corner on unit i's way to unit j."""
     if arena.ways.shape[0] == 0:
         return True
@@ -190,7 +190,7 @@ def close_in(units: np.ndarray, arena: Arena, bodies: np.ndarray, i: int) -> Non
     wx, wy = bodies[X, target] - bodies[X, i], bodies[Y, target] - bodies[Y, i]
     distance = math.sqrt(wx * wx + wy * wy)
     ahead = distance - traits.range - traits.radius - arena.traits[target].radius + _INSIDE
-    if ahead > _LOOK or distance < 1e-9 or not _in_sight(units, arena, i, target):
+    if ahead > _LOOK or distance < 1e-9 or not in_sight(units, arena, i, target):
         return
     ux, uy = wx / distance, wy / distance
     solid = _find_solid(arena, bodies, i)

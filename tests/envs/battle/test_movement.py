@@ -96,7 +96,7 @@ def test_units_stay_apart_and_on_their_ground(name):
         assert ground_is_right(simulator)
         going_on = simulator.units["alive"][:, : orders.shape[1]].any(1)
         deep.append(np.where(going_on, overlaps(simulator), 0))
-    assert np.max(deep) < 0.45  # two rounds of pushing do not undo a crush at once
+    assert np.max(deep) < 0.35  # two rounds of pushing do not undo a crush at once
     assert np.mean(deep) < 0.12
 
 
