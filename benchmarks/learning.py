@@ -31,8 +31,13 @@ TUNED = {("climbing", name): tuple(CLIMBING.split()) for name in ("asae", "coma"
     ("two_step", name): ("epsilon_finish=1.0",) for name in ("iql", "vdn", "qmix")
 }
 TUNED |= {("spread", name): ("parameter_sharing=none",) for name in ("asae", "coma_tuned")}
-# sparse rewards and, in battles, fights that can be put off for ever: targets over several steps
-TUNED |= {("battle", name): ("q_lambda=0.6",) for name in ("iql", "vdn", "qmix")}
+# battles: targets over several steps (a fight can be put off for ever) that follow softly, an update per 4 battles
+FIGHTING = "q_lambda=0.6 episodes_per_update=4 target_update_interval_or_tau=0.02"
+TUNED |= {("battle", name): tuple(FIGHTING.split()) for name in ("vdn", "qmix")}
+# quick actors, and rewards that are not centred; coma_tuned has one epoch where asae has four
+ACTING = ("standardise_rewards=scale", "entropy_coef=0.01", "td_lambda=0.8")
+TUNED |= {("battle", "asae"): (*ACTING, "lr=0.0005", "epochs=4"), ("battle", "coma_tuned"): (*ACTING, "lr=0.001")}
+TUNED |= {("battle", "iql"): (*FIGHTING.split(), "use_rnn=false", "lr=0.0005", "epsilon_anneal_time=50000")}
 # level-based foraging: memory, longer exploration, targets that follow softly and look several steps ahead
 FORAGING = "use_rnn=true lr=0.0003 epsilon_anneal_time=200000 target_update_interval_or_tau=0.01 q_lambda=0.6"
 TUNED |= {("gymma", name): tuple(FORAGING.split()) for name in ("iql", "vdn", "qmix")}
@@ -44,7 +49,8 @@ METRICS = {
     "lbf-coop": ("test_return_mean", SAMPLED),
 }
 LBF = "env_args.key=lbforaging:Foraging-8x8-2p-3f"
-BATTLES = ("3m", "8m", "2s3z", "3s5z", "2m_vs_1z", "3s_vs_3z")
+# maps of the battle world -> environment steps
+BATTLES = {"3m": 500_000, "8m": 500_000, "2s3z": 500_000, "3s5z": 1_000_000, "2m_vs_1z": 500_000, "3s_vs_3z": 500_000}
 
 
 def runs(group: str, seeds: int, algorithms: Sequence[str]) -> Iterator[Run]:
@@ -58,7 +64,8 @@ def runs(group: str, seeds: int, algorithms: Sequence[str]) -> Iterator[Run]:
         ],
         "spread": [("spread", ("env_args.n_agents=3", "t_max=1000000"))],
         "battle": [
-            ("battle", (f"env_args.map_name={name}", "t_max=1000000", "test_interval=50000")) for name in BATTLES
+            ("battle", (f"env_args.map_name={name}", f"t_max={steps}", f"test_interval={steps // 20}"))
+            for name, steps in BATTLES.items()
         ],
         "lbf": [("gymma", (f"{LBF}-v3", *foraging))],
         "lbf-coop": [("gymma", (f"{LBF}-coop-v3", *foraging))],

@@ -7,23 +7,18 @@ from torch import Tensor
 
 
 def masked_mean(x: Tensor, mask: Tensor) -> Tensor:
-    """Mean over the entries whose [B, T] step really happened.
+    """Mean over the entries whose [B, T] step really happened; padding may be anything, infinite too.
 
     Args:
         x: [B, T, ...].
-        mask: bool or float [B, T].
+        mask: bool [B, T].
 
     Returns:
         scalar; 0 where nothing happened.
     """
-    weight = mask.to(x.dtype).reshape(mask.shape + (1,) * (x.dim() - 2))
+    padding = ~mask.reshape(mask.shape + (1,) * (x.dim() - 2))
     per_step = x.numel() // max(mask.numel(), 1)
-    return (x * weight).sum() / (weight.sum() * per_step).clamp(min=1)
-
-
-def masked_std(x: Tensor, mask: Tensor) -> Tensor:
-    """Population standard deviation over real steps; arguments as in :func:`masked_mean`."""
-    return masked_mean((x - masked_mean(x, mask)) ** 2, mask).sqrt()
+    return x.masked_fill(padding, 0.0).sum() / (mask.sum() * per_step).clamp(min=1)
 
 
 def masked_log_softmax(logits: Tensor, available: Tensor) -> Tensor:

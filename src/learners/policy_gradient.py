@@ -41,7 +41,9 @@ class PolicyGradientSettings(LearnerSettings):
     td_lambda: float = Field(0.8, ge=0, le=1, description="lambda of TD(lambda) targets.")
     entropy_coef: float = Field(0.001, ge=0, description="Weight of the entropy bonus.")
     standardise_advantages: bool = Field(
-        False, description="Divide advantages by their root mean square over the batch."
+        False,
+        description="Divide advantages by their root mean square over available actions; the policy does not weight "
+        "it, since what is left once the policy is certain is noise.",
     )
 
 
@@ -198,8 +200,9 @@ class PolicyGradientLearner(BaseLearner):
             metrics["advantage_abs"] = masked_mean(taken.abs(), mask)
             metrics["pi_max"] = masked_mean(pi.amax(-1), mask)
             if self.pg.standardise_advantages:  # their mean under pi is zero already
-                square = masked_mean((pi * advantages**2).sum(-1), mask)
-                advantages = advantages / square.sqrt().clamp(min=1e-6)
+                available = it.batch.available[:, :-1]
+                square = (advantages**2 * available).sum(-1) / available.sum(-1)
+                advantages = advantages / masked_mean(square, mask).sqrt().clamp(min=1e-6)
             return advantages, metrics
 
     # -- the critic -----------------------------------------------------------------------------------------------

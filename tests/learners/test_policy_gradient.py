@@ -10,6 +10,7 @@ from controllers.asae_controller import ASAEController, ASAEControllerSettings
 from controllers.basic_controller import BasicController, ControllerSettings
 from core.errors import UserError
 from estimators.credit import counterfactual
+from estimators.masked import masked_log_softmax
 from learners.asae_learner import ASAELearner, ASAESettings
 from learners.coma_learner import COMALearner
 from learners.policy_gradient import Iteration, PolicyGradientSettings
@@ -353,12 +354,17 @@ def test_the_sum_over_partners_is_over_the_others(world):
     assert float(metrics["kl_partners"]) == pytest.approx(sum(sums) / 3)
 
 
-def test_standardised_advantages_have_mean_square_one_under_the_policy(world):
+@pytest.mark.parametrize("certainty", [1.0, 100.0])
+def test_standardised_advantages_have_mean_square_one_over_the_available_actions(world, certainty):
+    """However certain the policy is: weighted by it, the mean square would vanish with it and what is left be noise."""
     learner, batch = make_asae(world, standardise_advantages=True, n_samples=3), world.some_batch()
     it = iteration(learner, batch)
+    it = replace(it, log_pi=masked_log_softmax(certainty * it.log_pi, batch.available))
     advantages, _ = learner._scaled_credit(it, None)
-    square = (it.log_pi[:, :-1].exp() * advantages**2).sum(-1)[batch.mask].mean()
-    assert float(square) == pytest.approx(1.0, rel=1e-4)
+    available = batch.available[:, :-1]
+    decisions = itertools.product(*map(range, batch.actions.shape))
+    squares = [(advantages[d][available[d]] ** 2).mean() for d in decisions if batch.mask[d[:2]]]
+    assert float(torch.stack(squares).mean()) == pytest.approx(1.0, rel=1e-4)
 
 
 def test_too_many_joint_actions_are_refused(world):
