@@ -38,7 +38,7 @@ ACTING = "standardise_rewards=scale td_lambda=0.8 entropy_coef=0.01"
 BATTLING = {
     "vdn": FIGHTING,
     "qmix": FIGHTING,
-    "iql": f"{FIGHTING} lr=0.0005 epsilon_anneal_time=50000 use_rnn=false",
+    "iql": "q_lambda=0.6 episodes_per_update=8 target_update_interval_or_tau=0.02 lr=0.001 epsilon_anneal_time=50000",
     "asae": f"{ACTING} lr=0.0005 epochs=4",
     "coma_tuned": f"{ACTING} lr=0.001",
 }
@@ -63,7 +63,7 @@ METRICS = {
 }
 LBF = "env_args.key=lbforaging:Foraging-8x8-2p-3f"
 # maps of the battle world -> environment steps
-BATTLES = {"3m": 500_000, "8m": 500_000, "2s3z": 500_000} | dict.fromkeys((*KITING, "3s5z"), 1_000_000)
+BATTLES = {"3m": 500_000, "8m": 500_000} | dict.fromkeys(("2s3z", "3s5z", *KITING), 1_000_000)
 
 
 def runs(group: str, seeds: int, algorithms: Sequence[str]) -> Iterator[Run]:
@@ -77,7 +77,7 @@ def runs(group: str, seeds: int, algorithms: Sequence[str]) -> Iterator[Run]:
         ],
         "spread": [("spread", ("env_args.n_agents=3", "t_max=1000000"))],
         "battle": [
-            ("battle", (f"env_args.map_name={name}", f"t_max={steps}", f"test_interval={steps // 20}"))
+            ("battle", (f"env_args.map_name={name}", f"t_max={steps}", "test_interval=25000"))
             for name, steps in BATTLES.items()
         ],
         "lbf": [("gymma", (f"{LBF}-v3", *foraging))],
