@@ -131,7 +131,7 @@ def wait_for(process, path, step):
 def test_stopped_and_started_again_it_goes_on_where_it_was(tmp_path):
     """Ctrl-C ends the run in order; the second call resumes it."""
     words = ["with", "hidden_dim=8", "critic_hidden_dim=8", "test_nepisode=1"]
-    words += ["test_interval=30000", "env_args.time_limit=15"]
+    words += ["test_interval=100000", "env_args.time_limit=15"]
     command = [
         sys.executable,
         str(SOURCE / "reproduce.py"),
@@ -143,7 +143,7 @@ def test_stopped_and_started_again_it_goes_on_where_it_was(tmp_path):
         "--seeds",
         "1",
     ]
-    command += ["--scale", "0.03", "--results", "set", *words]
+    command += ["--scale", "0.1", "--results", "set", *words]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
         folder = wait_for(process, tmp_path / "set", 600)
