@@ -33,24 +33,30 @@ TUNED = {("climbing", name): tuple(CLIMBING.split()) for name in ("asae", "coma"
 TUNED |= {("spread", name): ("parameter_sharing=none",) for name in ("asae", "coma_tuned")}
 # battles: targets over several steps (a fight can be put off for ever) that follow softly, an update per 4 battles;
 # quick actors, and rewards that are not centred (coma_tuned has one epoch where asae has four)
-FIGHTING = "q_lambda=0.6 episodes_per_update=4 target_update_interval_or_tau=0.02"
-ACTING = "standardise_rewards=scale td_lambda=0.8 entropy_coef=0.01"
+FIGHTING = "q_lambda=0.6 target_update_interval_or_tau=0.02"
+ACTING = "standardise_rewards=scale td_lambda=0.8"
 BATTLING = {
-    "vdn": FIGHTING,
-    "qmix": FIGHTING,
-    "iql": "q_lambda=0.6 episodes_per_update=8 target_update_interval_or_tau=0.02 lr=0.001 epsilon_anneal_time=50000",
-    "asae": f"{ACTING} lr=0.0005 epochs=4",
+    "vdn": f"{FIGHTING} episodes_per_update=4",
+    "qmix": f"{FIGHTING} episodes_per_update=4",
+    "iql": f"{FIGHTING} episodes_per_update=8 lr=0.001 epsilon_anneal_time=50000",
+    "asae": ACTING,
     "coma_tuned": f"{ACTING} lr=0.001",
 }
-TUNED |= {("battle", name): tuple(words.split()) for name, words in BATTLING.items()}
 # where shooters must step back while they reload: memory of one's own shots, since observations lack the weapon's
-# cooldown, and more trying
-KITING = ("2m_vs_1z", "3s_vs_3z")
-TUNED |= {
-    ("kiting", name): (*words.split(), "use_rnn=true", "obs_last_action=true") for name, words in BATTLING.items()
+# cooldown, and asae's larger steps; where eight agents find much that is half good: a wider critic, and more trying
+KITING = "use_rnn=true obs_last_action=true"
+CROWD = "entropy_coef=0.07 critic_hidden_dim=128"
+FURTHER = {
+    "battle": {"asae": "lr=0.0005 epochs=4 entropy_coef=0.01", "coma_tuned": "entropy_coef=0.01"},
+    "kiting": dict.fromkeys(BATTLING, KITING)
+    | {"asae": f"{KITING} lr=0.001 epochs=8 entropy_coef=0.02", "coma_tuned": f"{KITING} entropy_coef=0.02"},
+    "3s5z": {"asae": f"lr=0.0005 epochs=4 {CROWD}", "coma_tuned": CROWD},
 }
-for policy_gradient in ("asae", "coma_tuned"):
-    TUNED["kiting", policy_gradient] += ("entropy_coef=0.02",)
+TUNED |= {
+    (kind, name): (*BATTLING[name].split(), *further.get(name, "").split())
+    for kind, further in FURTHER.items()
+    for name in BATTLING
+}
 # level-based foraging: memory, longer exploration, targets that follow softly and look several steps ahead
 FORAGING = "use_rnn=true lr=0.0003 epsilon_anneal_time=200000 target_update_interval_or_tau=0.01 q_lambda=0.6"
 TUNED |= {("gymma", name): tuple(FORAGING.split()) for name in ("iql", "vdn", "qmix")}
@@ -62,8 +68,9 @@ METRICS = {
     "lbf-coop": ("test_return_mean", SAMPLED),
 }
 LBF = "env_args.key=lbforaging:Foraging-8x8-2p-3f"
-# maps of the battle world -> environment steps
-BATTLES = {"3m": 500_000, "8m": 500_000} | dict.fromkeys(("2s3z", "3s5z", *KITING), 1_000_000)
+# maps of the battle world -> environment steps, and the kind of battle that settings are tuned for
+BATTLES = {"3m": 500_000, "8m": 500_000, "2s3z": 1_000_000, "3s5z": 500_000, "3s_vs_3z": 1_000_000, "2m_vs_1z": 500_000}
+KINDS = {"2m_vs_1z": "kiting", "3s_vs_3z": "kiting", "3s5z": "3s5z"}
 
 
 def runs(group: str, seeds: int, algorithms: Sequence[str]) -> Iterator[Run]:
@@ -96,7 +103,7 @@ def _task(environment: str, words: Sequence[str]) -> str:
     name = words[0].partition("=")[2]
     if environment == "matrix_game":
         return name
-    return "kiting" if environment == "battle" and name in KITING else environment
+    return KINDS.get(name, environment) if environment == "battle" else environment
 
 
 def main() -> int:

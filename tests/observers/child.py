@@ -61,6 +61,7 @@ if __name__ == "__main__":
         if os.fork() == 0:
             die_with_parent()
             signal.signal(signal.SIGINT, signal.default_int_handler)
+            signal.signal(signal.SIGHUP, signal.SIG_DFL)  # ignored under nohup, and inherited
             sys.stdout = sys.stderr = shown
             logging.disable(logging.CRITICAL)
             status = 0
