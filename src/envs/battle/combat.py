@@ -108,10 +108,14 @@ def explode(units: np.ndarray, arena: Arena, i: int) -> None:
 
 @lean_kernel
 def fire(units: np.ndarray, arena: Arena, i: int, target: int, streams: np.ndarray, k: int) -> None:
-    """Do what unit i's weapon does to ``target``; its period counts from the beginning of the attack."""
+    """Do what unit i's weapon does to ``target``; its period counts from the beginning of the attack.
+
+    From now on it stands until its backswing is over.
+    """
     units[i].shot = target
     delay = uniform(streams, k, PERIOD_JITTER[0], PERIOD_JITTER[1])
     units[i].cooldown = arena.traits[i].period - arena.traits[i].windup + delay
+    units[i].backswing = arena.traits[i].backswing
     effect = arena.traits[i].effect
     if effect == BLAST:
         units[i].health = 0.0  # it bursts when it dies
@@ -172,6 +176,7 @@ def heal(units: np.ndarray, arena: Arena, i: int, target: int) -> None:
 def regenerate(units: np.ndarray, arena: Arena, i: int) -> None:
     """Shields, zerg's health, energy and weapon of one unit, one game loop further."""
     units[i].cooldown = max(units[i].cooldown - 1.0, 0.0)
+    units[i].backswing = max(units[i].backswing - 1.0, 0.0)
     units[i].calm += 1.0
     traits = arena.traits[i]
     if traits.max_shield > 0.0 and units[i].calm > SHIELD_DELAY:

@@ -16,7 +16,10 @@ from envs.rng import start_stream, uniform
 
 @lean_kernel
 def give_order(units: np.ndarray, arena: Arena, i: int, kind: int, target: int, x: float, y: float) -> None:
-    """Give unit i an order; one that it cannot carry out is refused, and it goes on with what it does."""
+    """Give unit i an order; one that it cannot carry out is refused, and it goes on with what it does.
+
+    A new order breaks an attack off, and the backswing after one; the same one again does not.
+    """
     if kind == KEEP or not units[i].alive:
         return
     if kind in (ATTACK, HEAL_UNIT):
@@ -28,6 +31,7 @@ def give_order(units: np.ndarray, arena: Arena, i: int, kind: int, target: int, 
             return
     if kind != ATTACK or units[i].order != ATTACK or units[i].target != target:
         units[i].windup = 0.0
+        units[i].backswing = 0.0
     units[i].order = kind
     units[i].target = target
     units[i].goal_x, units[i].goal_y = x, y
@@ -35,11 +39,11 @@ def give_order(units: np.ndarray, arena: Arena, i: int, kind: int, target: int, 
 
 @lean_kernel
 def _fight(units: np.ndarray, arena: Arena, i: int, bodies: np.ndarray, streams: np.ndarray, k: int) -> None:
-    """Carry out ATTACK: fight in range, otherwise go there."""
+    """Carry out ATTACK: fight in range, otherwise go there, but not before the last attack's backswing has ended."""
     target = units[i].target
     if not units[target].alive:
         units[i].order = STOP
-    elif attack(units, arena, i, target, streams, k):
+    elif attack(units, arena, i, target, streams, k) or units[i].backswing > 0.0:
         bodies[MODE, i] = HOLDING
     else:
         head_for(units, arena, i, units[target].x, units[target].y, bodies)
@@ -67,6 +71,8 @@ def _act(units: np.ndarray, arena: Arena, i: int, bodies: np.ndarray, streams: n
     order = units[i].order
     if order == ATTACK:
         _fight(units, arena, i, bodies, streams, k)
+    elif order == MOVE and units[i].backswing > 0.0:
+        bodies[MODE, i] = HOLDING
     elif order == MOVE:
         head_for(units, arena, i, units[i].goal_x, units[i].goal_y, bodies)
         if abs(units[i].goal_x - units[i].x) + abs(units[i].goal_y - units[i].y) < 1e-6:

@@ -41,8 +41,9 @@ _CORNERS = 4
 """How many obstacles in a row a unit goes along before it turns back."""
 _ABREAST = 4
 """How many units pass a corner side by side, where there is room."""
-_ROUNDS = 2
-"""How often overlaps are resolved in one game loop."""
+_ROUNDS, _MOST_ROUNDS = 2, 4
+"""How often overlaps are resolved in one game loop: as a rule, and at most, while there are any as deep as _CRUSH."""
+_CRUSH = 0.3
 
 
 @lean_kernel
@@ -187,8 +188,11 @@ def _shift(arena: Arena, bodies: np.ndarray, i: int, dx: float, dy: float) -> No
 
 
 @lean_kernel
-def _separate(arena: Arena, bodies: np.ndarray, i: int, j: int) -> None:
-    """Push two overlapping units apart; who fights stands fast, and nobody pushes an enemy that rests."""
+def _separate(arena: Arena, bodies: np.ndarray, i: int, j: int) -> float:
+    """Push two overlapping units apart; who fights stands fast, and nobody pushes an enemy that rests.
+
+    Returns how deep the overlap was.
+    """
     rx, ry = bodies[X, j] - bodies[X, i], bodies[Y, j] - bodies[Y, i]
     distance = math.sqrt(rx * rx + ry * ry)
     nx, ny = 1.0, 0.0  # two units on one point are pushed apart along x
@@ -203,12 +207,13 @@ def _separate(arena: Arena, bodies: np.ndarray, i: int, j: int) -> None:
         _shift(arena, bodies, i, -nx * depth * share, -ny * depth * share)
     if share < 1.0:
         _shift(arena, bodies, j, nx * depth * (1.0 - share), ny * depth * (1.0 - share))
+    return depth
 
 
 @lean_kernel
-def _resolve(arena: Arena, bodies: np.ndarray) -> bool:
-    """Push apart all pairs that overlap; returns whether there were any."""
-    any_overlap = False
+def _resolve(arena: Arena, bodies: np.ndarray) -> float:
+    """Push apart all pairs that overlap; returns how deep the deepest overlap was, 0 if there was none."""
+    deepest = 0.0
     for i in range(bodies.shape[1] - 1):
         radius = bodies[RADIUS, i] - _TOUCH
         if touching(bodies, i + 1, bodies[X, i], bodies[Y, i], radius) == 0:
@@ -216,9 +221,8 @@ def _resolve(arena: Arena, bodies: np.ndarray) -> bool:
         for j in range(i + 1, bodies.shape[1]):
             rx, ry, touch = bodies[X, j] - bodies[X, i], bodies[Y, j] - bodies[Y, i], bodies[RADIUS, j] + radius
             if rx * rx + ry * ry < touch * touch and arena.traits[j].layer == arena.traits[i].layer:
-                _separate(arena, bodies, i, j)
-                any_overlap = True
-    return any_overlap
+                deepest = max(deepest, _separate(arena, bodies, i, j))
+    return deepest
 
 
 @lean_kernel
@@ -251,8 +255,8 @@ def move_all(units: np.ndarray, arena: Arena, bodies: np.ndarray) -> None:
         if bodies[X, i] < _FAR and bodies[MODE, i] == GOING:
             close_in(units, arena, bodies, i)
             _walk(units, arena, bodies, i)
-    for _ in range(_ROUNDS):
-        if not _resolve(arena, bodies):
+    for count in range(1, _MOST_ROUNDS + 1):
+        if _resolve(arena, bodies) <= (_CRUSH if count >= _ROUNDS else 0.0):
             break
     for i in range(units.shape[0]):
         if bodies[X, i] < _FAR:

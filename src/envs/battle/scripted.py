@@ -175,7 +175,8 @@ class FocusFire(BattleScript):
 
     The team waits for enemies that come nearer. Shooters attack the weakest enemy in reach whom the shots of the others
     leave alive, at equal strength the one nearest to the team. While its weapon reloads, a shooter steps back from
-    melee enemies that are near, and a wounded one from shooters whose nearest it is. Melee units and medivacs act as in
+    melee enemies that are near, and a wounded one, where its weapon will not be ready in this step, from shooters whose
+    nearest it is. Melee units and medivacs act as in
     :class:`AttackNearest`, but do not keep to their targets.
     """
 
@@ -234,14 +235,15 @@ class FocusFire(BattleScript):
     def _step_back(self, seen: Seen, actions: np.ndarray, available: np.ndarray) -> np.ndarray:
         """Replace the actions of reloading shooters in danger by the move that leads farthest from it.
 
-        Melee enemies are a danger when they are near, shooters to a wounded agent that is the nearest to one of them.
+        Melee enemies are a danger when they are near, shooters to a wounded agent that is the nearest to one of them
+        and cannot shoot in this step.
         """
         offsets, enemies = seen.offsets, self.kinds[seen.kinds][:, None]  # [N, 1, E]
         distances = np.linalg.norm(offsets, axis=-1)
         gaps = distances - self.traits["radius"][:, None] - enemies["radius"]
         others = np.where(seen.standing[..., None], distances, np.inf)
         aimed_at = (others <= others.min(1, keepdims=True)) & seen.living[:, None] & (gaps < enemies["range"] + _NEARLY)
-        wounded = (seen.health < _WOUNDED) & aimed_at.any(-1)
+        wounded = (seen.health < _WOUNDED) & aimed_at.any(-1) & (seen.cooldown >= LOOPS_PER_STEP)
         feared = (gaps < enemies["range"] + _NEARLY) & wounded[..., None]
         danger = seen.living[:, None] & np.where(enemies["range"] <= _MELEE, gaps < _DANGER, feared)
         away = (offsets / np.maximum(gaps, 0.1)[..., None] ** 2 * danger[..., None]).sum(2)  # [N, A, 2]

@@ -107,6 +107,7 @@ def spawn(units: np.ndarray, arena: Arena, spawns: np.ndarray, places: np.ndarra
         units[i].calm = 0.0
         units[i].velocity = 0.0
         units[i].windup = 0.0
+        units[i].backswing = 0.0
         units[i].second = 0.0
         units[i].order = STOP
         units[i].target = 0

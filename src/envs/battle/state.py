@@ -28,6 +28,7 @@ UNIT = np.dtype(
         ("post_x", "f8"),
         ("post_y", "f8"),
         ("windup", "f8"),
+        ("backswing", "f8"),
         ("second", "f8"),
         ("order", "i8"),
         ("target", "i8"),
@@ -43,9 +44,9 @@ UNIT = np.dtype(
 
 ``cooldown`` is in game loops until the weapon is ready; ``calm`` counts loops since the last damage; ``velocity`` is
 in cells per loop (of units that accelerate); ``order``, ``target`` and ``goal`` are what it does now; ``post`` is where
-the map sends an enemy; ``windup`` counts down to the damage of the attack that it has begun, ``second`` to the second
-hit on ``second_target`` (0: none); ``shot`` is the unit that it shot at or healed last in this step (-1: none);
-``turn`` is the side on which it goes around what is in its way;
+the map sends an enemy; ``windup`` counts down to the damage of the attack that it has begun, ``backswing`` to the end
+of one, ``second`` to the second hit on ``second_target`` (0: none); ``shot`` is the unit that it shot at or healed last
+in this step (-1: none); ``turn`` is the side on which it goes around what is in its way;
 ``crowded`` is set while there is no free place around its target. A dead unit keeps its last place, with health and
 shield 0.
 """

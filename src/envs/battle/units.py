@@ -48,6 +48,7 @@ class UnitType:
         max_cooldown: what SMAC divides this type's weapon cooldown by (its own numbers, not the game's).
         damage: of one hit; ``bonus`` more against ``bonus_to``.
         windup: seconds between an attack's beginning and its damage (the game's damage point).
+        backswing: seconds after the damage for which a unit stands unless it is given a new order.
         hits: hits of one attack, ``hit_delay`` seconds apart.
         slop: how far a target may step out of range while an attack on it goes on.
         radius: for ranges; ``separation``: for collisions.
@@ -71,6 +72,7 @@ class UnitType:
     range: float
     period: float = 1.0
     windup: float = 0.0
+    backswing: float = 0.5
     damage: float = 0.0
     bonus: float = 0.0
     bonus_to: Attribute | None = None
@@ -92,13 +94,13 @@ UNIT_TYPES: tuple[UnitType, ...] = (
         name="marine", sc2_id=48, attributes=_has("light", "biological"),
         health=45,
         speed=2.25, radius=0.375, separation=0.375, sight=9,
-        range=5, period=0.8608, windup=0.05, damage=6, hits_air=True,
+        range=5, period=0.8608, windup=0.05, backswing=0.75, damage=6, hits_air=True,
     ),
     UnitType(
         name="marauder", sc2_id=51, attributes=_has("armored", "biological"),
         health=125, armor=1,
         speed=2.25, radius=0.5625, separation=0.5, sight=10,
-        range=6, period=1.5, damage=10, bonus=10, bonus_to="armored", max_cooldown=25,
+        range=6, period=1.5, backswing=0, damage=10, bonus=10, bonus_to="armored", max_cooldown=25,
     ),
     UnitType(
         name="medivac", sc2_id=54, attributes=_has("armored", "mechanical"),
@@ -172,6 +174,7 @@ TRAITS = np.dtype(
         ("scan", "f8"),
         ("period", "f8"),
         ("windup", "f8"),
+        ("backswing", "f8"),
         ("hit_delay", "f8"),
         ("slop", "f8"),
         ("max_cooldown", "f8"),
@@ -201,7 +204,7 @@ def make_traits(types: np.ndarray) -> np.ndarray:
         row["radius"], row["sight"], row["range"] = unit.radius, unit.sight, unit.range
         row["separation"], row["windup"] = unit.separation, unit.windup * LOOPS_PER_SECOND
         row["scan"] = max(unit.range, MINIMUM_SCAN)
-        row["period"] = unit.period * LOOPS_PER_SECOND
+        row["period"], row["backswing"] = unit.period * LOOPS_PER_SECOND, unit.backswing * LOOPS_PER_SECOND
         row["hit_delay"], row["slop"] = unit.hit_delay * LOOPS_PER_SECOND, unit.slop
         row["max_cooldown"] = unit.max_cooldown
         row["hits"], row["effect"], row["layer"] = unit.hits, unit.effect, unit.layer

@@ -5,6 +5,7 @@ import pytest
 from situations import battle, order, put, run
 
 from envs.battle.combat import hit
+from envs.battle.maps import TO_ALLIES, TO_POINT
 from envs.battle.state import ATTACK, MOVE, STOP
 from envs.battle.units import TYPE_INDEX, UNIT_TYPES, damage_table, make_traits
 
@@ -125,6 +126,37 @@ def test_a_new_order_breaks_an_attack_off_and_the_same_one_does_not():
         run(simulator, 1, order(simulator, ("attack", 1)))
         run(simulator, 3, order(simulator, (again, 1)))
         assert (simulator.units["health"][0, 1] < 45) == struck
+
+
+def test_who_has_struck_stands_until_the_backswing_is_over():
+    simulator = battle([("marine", 16.9, 16)], [("zealot", 16, 16)], order=TO_ALLIES)
+    while simulator.units["backswing"][0, 1] == 0:
+        run(simulator, 1)
+    seen = run(simulator, 40, order(simulator, ("move", 30, 16)))
+    assert seen["health"][0, 0] < 45
+    moved = np.flatnonzero(np.diff(seen["x"][:, 1], prepend=16) > 1e-6)
+    assert moved[0] == 0.5 * 16 - 1
+    ahead = seen["x"][-1, 0] - seen["x"][-1, 1]
+    assert ahead == pytest.approx(0.9 + 7 * 2.25 / 16)  # a fleeing marine, as quick as the zealot, gets away
+
+
+@pytest.mark.parametrize(("given", "stands"), [(("attack", 1), True), (("attack", 2), False), (("move", 5, 16), False)])
+def test_a_new_order_ends_a_backswing_and_the_same_one_does_not(given, stands):
+    simulator = battle([("marine", 10, 16)], [("medivac", 12, 16), ("medivac", 30, 16)])
+    run(simulator, 2, order(simulator, ("attack", 1)))
+    assert simulator.units["cooldown"][0, 0] > 0
+    put(simulator, 1, 20, 16)
+    assert (run(simulator, 1, order(simulator, given))["x"][0, 0] == 10) == stands
+    assert run(simulator, 12)["x"][-1, 0] != 10  # 0.75 s
+
+
+def test_an_opponent_whose_target_is_gone_moves_on_after_the_backswing():
+    simulator = battle([("marine", 15.2, 16), ("marine", 2, 2)], [("zealot", 16, 16)], order=TO_POINT, target=(30, 16))
+    simulator.units["health"][0, 0] = 1
+    seen = run(simulator, 20)
+    dead = int(np.flatnonzero(~seen["alive"][:, 0])[0])
+    moved = np.flatnonzero(np.diff(seen["x"][:, 2]) > 1e-6) + 1
+    assert moved[moved > dead][0] >= dead + 0.5 * 16
 
 
 @pytest.mark.parametrize(("away", "hits"), [(0.0, 2), (0.9, 2), (1.2, 1)])
