@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.stats
+from PIL import Image
 
 import plot
 from core.errors import UserError
@@ -142,6 +143,16 @@ def test_a_short_run_is_told(results):
 def test_draws_every_kind_of_picture(results, tmp_path, name, magic):
     plot.draw(find_runs([results]), tmp_path / name, title="Battle", smooth=3, center="median")
     assert (tmp_path / name).read_bytes().startswith(magic)
+
+
+def test_a_png_is_small_and_keeps_the_colours_of_its_lines(results, tmp_path):
+    plot.draw(find_runs([results]), tmp_path / "a.png", title="Battle", center="median")
+    with Image.open(tmp_path / "a.png") as picture:
+        assert picture.mode == "P"
+        shown = np.array(picture.convert("RGB")).reshape(-1, 3).astype(int)
+    for colour in drawing.COLOURS[:2]:
+        wanted = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
+        assert (np.abs(shown - wanted).max(1) <= 4).sum() > 100, colour
 
 
 def test_the_command_line_end_to_end(results, tmp_path):
