@@ -48,10 +48,13 @@ KITING = "use_rnn=true obs_last_action=true"
 CROWD = "entropy_coef=0.07 critic_hidden_dim=128"
 FURTHER = {
     "battle": {"asae": "lr=0.0005 epochs=4 entropy_coef=0.01", "coma_tuned": "entropy_coef=0.01"},
-    "kiting": dict.fromkeys(BATTLING, KITING)
-    | {"asae": f"{KITING} lr=0.001 epochs=8 entropy_coef=0.02", "coma_tuned": f"{KITING} entropy_coef=0.02"},
     "3s5z": {"asae": f"lr=0.0005 epochs=4 {CROWD}", "coma_tuned": CROWD},
 }
+for kiting, trying in (("3s_vs_3z", "entropy_coef=0.02"), ("2m_vs_1z", "entropy_coef=0.1")):
+    FURTHER[kiting] = dict.fromkeys(BATTLING, KITING) | {
+        "asae": f"{KITING} lr=0.001 epochs=8 {trying}",
+        "coma_tuned": f"{KITING} {trying}",
+    }
 TUNED |= {
     (kind, name): (*BATTLING[name].split(), *further.get(name, "").split())
     for kind, further in FURTHER.items()
@@ -68,9 +71,15 @@ METRICS = {
     "lbf-coop": ("test_return_mean", SAMPLED),
 }
 LBF = "env_args.key=lbforaging:Foraging-8x8-2p-3f"
-# maps of the battle world -> environment steps, and the kind of battle that settings are tuned for
-BATTLES = {"3m": 500_000, "8m": 500_000, "2s3z": 1_000_000, "3s5z": 500_000, "3s_vs_3z": 1_000_000, "2m_vs_1z": 500_000}
-KINDS = {"2m_vs_1z": "kiting", "3s_vs_3z": "kiting", "3s5z": "3s5z"}
+# maps of the battle world -> environment steps
+BATTLES = {
+    "3m": 500_000,
+    "8m": 500_000,
+    "2s3z": 1_000_000,
+    "3s5z": 500_000,
+    "3s_vs_3z": 1_000_000,
+    "2m_vs_1z": 1_000_000,
+}
 
 
 def runs(group: str, seeds: int, algorithms: Sequence[str]) -> Iterator[Run]:
@@ -99,11 +108,9 @@ def runs(group: str, seeds: int, algorithms: Sequence[str]) -> Iterator[Run]:
 
 
 def _task(environment: str, words: Sequence[str]) -> str:
-    """What settings are tuned for: an environment, a matrix game, or a kind of battle."""
+    """What settings are tuned for: an environment, a matrix game, or a map."""
     name = words[0].partition("=")[2]
-    if environment == "matrix_game":
-        return name
-    return KINDS.get(name, environment) if environment == "battle" else environment
+    return name if environment == "matrix_game" or name in FURTHER else environment
 
 
 def main() -> int:
