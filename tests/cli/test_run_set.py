@@ -128,6 +128,11 @@ def wait_for(process, path, step):
                 return found.parent
 
 
+def heed_interrupts():
+    """A shell starts what it puts in the background with SIGINT ignored, and children inherit that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_stopped_and_started_again_it_goes_on_where_it_was(tmp_path):
     """Ctrl-C ends the run in order; the second call resumes it."""
     words = ["with", "hidden_dim=8", "critic_hidden_dim=8", "test_nepisode=1"]
@@ -144,7 +149,9 @@ def test_stopped_and_started_again_it_goes_on_where_it_was(tmp_path):
         "1",
     ]
     command += ["--scale", "0.1", "--results", "set", *words]
-    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    process = subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, preexec_fn=heed_interrupts
+    )
     try:
         folder = wait_for(process, tmp_path / "set", 600)
         process.send_signal(signal.SIGINT)
