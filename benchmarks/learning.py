@@ -50,11 +50,11 @@ FURTHER = {
     "battle": {"asae": "lr=0.0005 epochs=4 entropy_coef=0.01", "coma_tuned": "entropy_coef=0.01"},
     "3s5z": {"asae": f"lr=0.0005 epochs=4 {CROWD}", "coma_tuned": CROWD},
 }
-for kiting, trying in (("3s_vs_3z", "entropy_coef=0.02"), ("2m_vs_1z", "entropy_coef=0.1")):
-    FURTHER[kiting] = dict.fromkeys(BATTLING, KITING) | {
-        "asae": f"{KITING} lr=0.001 epochs=8 {trying}",
-        "coma_tuned": f"{KITING} {trying}",
-    }
+FURTHER |= {
+    name: dict.fromkeys(BATTLING, KITING)
+    | {"asae": f"{KITING} lr=0.001 epochs=8 {trying}", "coma_tuned": f"{KITING} {trying}"}
+    for name, trying in (("3s_vs_3z", "entropy_coef=0.02"), ("2m_vs_1z", "entropy_coef=0.1"))
+}
 TUNED |= {
     (kind, name): (*BATTLING[name].split(), *further.get(name, "").split())
     for kind, further in FURTHER.items()

@@ -22,7 +22,7 @@ CAPTURES = "test_capture_rate_mean"
 RUN_AWAY = -600.0
 """Returns on spread below this (random play has it with N = 3) are those of policies that leave the ground."""
 SETTLED = -350.0
-"""Every variant of asae comes above this at once; where they differ is above it."""
+"""With N = 3 every variant of asae comes above this at once; where they differ is above it."""
 Curves = Sequence[Curve]
 
 

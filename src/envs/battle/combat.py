@@ -110,7 +110,7 @@ def explode(units: np.ndarray, arena: Arena, i: int) -> None:
 def fire(units: np.ndarray, arena: Arena, i: int, target: int, streams: np.ndarray, k: int) -> None:
     """Do what unit i's weapon does to ``target``; its period counts from the beginning of the attack.
 
-    From now on it stands until its backswing is over.
+    From now on it stands until its backswing is over or it is given a new order.
     """
     units[i].shot = target
     delay = uniform(streams, k, PERIOD_JITTER[0], PERIOD_JITTER[1])

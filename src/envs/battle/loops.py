@@ -72,7 +72,7 @@ def _act(units: np.ndarray, arena: Arena, i: int, bodies: np.ndarray, streams: n
     if order == ATTACK:
         _fight(units, arena, i, bodies, streams, k)
     elif order == MOVE and units[i].backswing > 0.0:
-        bodies[MODE, i] = HOLDING
+        bodies[MODE, i] = HOLDING  # the opponent's, on its way again: an agent's order has ended the backswing
     elif order == MOVE:
         head_for(units, arena, i, units[i].goal_x, units[i].goal_y, bodies)
         if abs(units[i].goal_x - units[i].x) + abs(units[i].goal_y - units[i].y) < 1e-6:

@@ -132,6 +132,7 @@ def test_who_has_struck_stands_until_the_backswing_is_over():
     simulator = battle([("marine", 16.9, 16)], [("zealot", 16, 16)], order=TO_ALLIES)
     while simulator.units["backswing"][0, 1] == 0:
         run(simulator, 1)
+        assert simulator.units["calm"][0, 0] < 8, "it strikes at once"
     seen = run(simulator, 40, order(simulator, ("move", 30, 16)))
     assert seen["health"][0, 0] < 45
     moved = np.flatnonzero(np.diff(seen["x"][:, 1], prepend=16) > 1e-6)
