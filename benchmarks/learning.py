@@ -43,7 +43,7 @@ BATTLING = {
     "coma_tuned": f"{ACTING} lr=0.001",
 }
 # where shooters must step back while they reload: memory of one's own shots, since observations lack the weapon's
-# cooldown, and asae's larger steps; where eight agents find much that is half good: a wider critic, and more trying
+# cooldown, and asae's larger steps; where eight agents find much that is half good: more trying; a wider critic in both
 KITING = "use_rnn=true obs_last_action=true"
 CROWD = "entropy_coef=0.07 critic_hidden_dim=128"
 FURTHER = {
@@ -52,8 +52,11 @@ FURTHER = {
 }
 FURTHER |= {
     name: dict.fromkeys(BATTLING, KITING)
-    | {"asae": f"{KITING} lr=0.001 epochs=8 {trying}", "coma_tuned": f"{KITING} {trying}"}
-    for name, trying in (("3s_vs_3z", "entropy_coef=0.02"), ("2m_vs_1z", "entropy_coef=0.1"))
+    | {"asae": f"{KITING} lr=0.001 epochs=8 {fitting}", "coma_tuned": f"{KITING} {fitting}"}
+    for name, fitting in (
+        ("3s_vs_3z", "entropy_coef=0.02 critic_hidden_dim=128"),
+        ("2m_vs_1z", "entropy_coef=0.1 critic_hidden_dim=128"),
+    )
 }
 TUNED |= {
     (kind, name): (*BATTLING[name].split(), *further.get(name, "").split())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import sys
 import threading
 from collections.abc import Callable
@@ -32,6 +33,8 @@ def clean(line: str) -> str:
 class Tee:
     """A text stream that shows what is written and hands on every complete line.
 
+    Where the reader of a pipe has gone away, this process gets SIGHUP, once.
+
     Args:
         terminal: the stream that was there before.
         keep: called with each complete, clean line including its newline.
@@ -57,7 +60,10 @@ class Tee:
         if os.getpid() != self._pid:  # a forked worker: the locks may be held by threads that do not exist here
             return self.terminal.write(text)
         self.record(text)  # first: the terminal may be gone
-        self._shown.write(text)
+        try:
+            self._shown.write(text)
+        except BrokenPipeError:
+            self._hang_up()
         return len(text)
 
     def writelines(self, lines: list[str]) -> None:
@@ -80,7 +86,20 @@ class Tee:
 
     def flush(self) -> None:
         """Flush the stream that is shown."""
-        (self._shown if os.getpid() == self._pid else self.terminal).flush()
+        if os.getpid() != self._pid:
+            self.terminal.flush()
+            return
+        try:
+            self._shown.flush()
+        except BrokenPipeError:
+            self._hang_up()
+
+    def _hang_up(self) -> None:
+        """Nobody reads this pipe any more, which is what SIGHUP says of terminals: later text goes nowhere."""
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self.terminal.fileno())
+        os.close(nowhere)
+        signal.raise_signal(signal.SIGHUP)
 
     def finish(self) -> None:
         """Record an unfinished last line and stop recording; the stream goes on showing."""

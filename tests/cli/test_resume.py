@@ -84,6 +84,31 @@ def test_sigterm_then_resume_equals_the_uninterrupted_run(cli, tools, algorithm)
     assert points(resumed, stopped) == points(whole, stopped)
 
 
+@pytest.mark.parametrize(
+    ("hangups", "t_max", "returned", "status"),
+    [(signal.SIG_DFL, 100_000_000, 128 + signal.SIGHUP, "INTERRUPTED"), (signal.SIG_IGN, 3000, 0, "COMPLETED")],
+    ids=["saved", "nohup"],
+)
+def test_a_reader_that_goes_away_is_a_hangup(cli, tools, hangups, t_max, returned, status):
+    words = [*tools.TINY, *RUN[:1], *ALGORITHM[ON], f"t_max={t_max}", "save_model_interval=100000000"]
+    before = signal.signal(signal.SIGHUP, hangups)  # a process inherits it
+    try:
+        process = cli.start(f"--config={ON}", "--env-config=spread", "with", *words)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    try:
+        folder = child_until(process, cli.results, 600)
+        process.stdout.close()
+        process.wait(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == returned
+    assert tools.read(folder, "run")["status"] == status
+    (stopped,) = tools.steps(folder)
+    assert stopped >= 600
+    assert status in (folder / "cout.txt").read_text()  # what nobody could see is recorded all the same
+
+
 def test_a_test_that_is_interrupted_is_played_again(cli, tools, monkeypatch):
     """It leaves no trace: the resumed run's tests are those of the uninterrupted run."""
     from observers.interrupts import Interrupted
