@@ -45,18 +45,16 @@ BATTLING = {
 # where shooters must step back while they reload: memory of one's own shots, since observations lack the weapon's
 # cooldown, and asae's larger steps; where eight agents find much that is half good: more trying; a wider critic in both
 KITING = "use_rnn=true obs_last_action=true"
-CROWD = "entropy_coef=0.07 critic_hidden_dim=128"
+WIDE = "critic_hidden_dim=128"
+CROWD = f"entropy_coef=0.07 {WIDE}"
 FURTHER = {
     "battle": {"asae": "lr=0.0005 epochs=4 entropy_coef=0.01", "coma_tuned": "entropy_coef=0.01"},
     "3s5z": {"asae": f"lr=0.0005 epochs=4 {CROWD}", "coma_tuned": CROWD},
 }
 FURTHER |= {
     name: dict.fromkeys(BATTLING, KITING)
-    | {"asae": f"{KITING} lr=0.001 epochs=8 {fitting}", "coma_tuned": f"{KITING} {fitting}"}
-    for name, fitting in (
-        ("3s_vs_3z", "entropy_coef=0.02 critic_hidden_dim=128"),
-        ("2m_vs_1z", "entropy_coef=0.1 critic_hidden_dim=128"),
-    )
+    | {"asae": f"{KITING} {WIDE} lr=0.001 epochs=8 {trying}", "coma_tuned": f"{KITING} {WIDE} {trying}"}
+    for name, trying in (("3s_vs_3z", "entropy_coef=0.02"), ("2m_vs_1z", "entropy_coef=0.1"))
 }
 TUNED |= {
     (kind, name): (*BATTLING[name].split(), *further.get(name, "").split())

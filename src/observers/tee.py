@@ -33,7 +33,7 @@ def clean(line: str) -> str:
 class Tee:
     """A text stream that shows what is written and hands on every complete line.
 
-    Where the reader of a pipe has gone away, this process gets SIGHUP, once.
+    Where the reader of a pipe has gone away, this process gets SIGHUP, once for each such stream.
 
     Args:
         terminal: the stream that was there before.
