@@ -12,7 +12,7 @@ from typing import Any
 from numba import njit
 from numba.core.dispatcher import Dispatcher
 
-NOTICE = "Compiling kernels (once; battle takes about 15 s)..."
+NOTICE = "Compiling kernels (once; battle takes 15 to 40 s)..."
 
 
 @functools.cache
@@ -22,6 +22,12 @@ def _package_stamp(folder: Path) -> str:
     for path in sorted(folder.glob("*.py")):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
+
+
+@functools.cache
+def _options_stamp() -> str:
+    """Return a digest of this file, in which the options stand."""
+    return hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
 
 
 def _stamp(compiled: Any) -> str:
@@ -52,21 +58,24 @@ def _tell_before_compiling(compiled: Any) -> Any:
 def _compile(function: Callable[..., Any], **options: Any) -> Any:
     """Compile with Numba and cache the machine code on disk; where nothing can be written, compile in every process.
 
+    Kernels are inlined into the kernels that call them: an array goes to a function as seven values and more, a named
+    tuple of arrays as fifty, and passing those took longer than most of the battle world's functions themselves.
+
     Numba ties a cached function to the file that it stands in, but the machine code also holds the functions
     that it calls: after an edit of ``physics.py``, a kernel of another file would go on with the old physics.
-    So the stamp that Numba compares is replaced by a digest of all files beside the function's own, and of the stamps
-    of all kernels that its module knows, which covers kernels of other packages.
+    So the stamp that Numba compares is replaced by a digest of all files beside the function's own, of this file, which
+    says how to compile, and of the stamps of all kernels that its module knows, which covers kernels of other packages.
     """
     try:
-        compiled: Any = njit(cache=True, fastmath=False, **options)(function)
+        compiled: Any = njit(cache=True, fastmath=False, forceinline=True, **options)(function)
     except RuntimeError:  # no writable place for the cache
-        return _tell_before_compiling(njit(fastmath=False, **options)(function))
+        return _tell_before_compiling(njit(fastmath=False, forceinline=True, **options)(function))
     cache_file = compiled._cache._cache_file
     if not hasattr(cache_file, "_source_stamp"):
         raise RuntimeError("this Numba keeps its cache's stamp elsewhere; adapt core/compiling.py")
     known = {_stamp(value) for value in function.__globals__.values() if isinstance(value, Dispatcher)}
     own = _package_stamp(Path(function.__code__.co_filename).parent)
-    cache_file._source_stamp = hashlib.sha256("".join([own, *sorted(known)]).encode()).hexdigest()
+    cache_file._source_stamp = hashlib.sha256("".join([_options_stamp(), own, *sorted(known)]).encode()).hexdigest()
     return _tell_before_compiling(compiled)
 
 

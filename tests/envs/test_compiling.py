@@ -45,6 +45,42 @@ def test_a_kernel_follows_the_kernels_of_other_packages_that_it_calls(tmp_path):
             sys.modules.pop(name, None)
 
 
+def test_a_kernel_follows_the_options_that_it_is_compiled_with(tmp_path, monkeypatch):
+    try:
+        stamps = []
+        for text in ("first options", "first options", "second options"):
+            (tmp_path / "compiling.py").write_text(text)
+            monkeypatch.setattr(compiling, "__file__", str(tmp_path / "compiling.py"))
+            compiling._options_stamp.cache_clear()
+            first = load_module("stamp_first", tmp_path / "a" / "stamp_first.py", FIRST.format(1))
+            stamps.append(compiling._stamp(first.one))
+        assert stamps[0] == stamps[1] != stamps[2]
+    finally:
+        compiling._options_stamp.cache_clear()
+        sys.modules.pop("stamp_first", None)
+
+
+@pytest.mark.parametrize("compile_kernel", [compiling.kernel, compiling.lean_kernel, compiling.vector_kernel])
+def test_a_kernel_that_another_one_calls_is_inlined_however_long_it_is(compile_kernel):
+    @compile_kernel
+    def longish(rows, others, i):
+        total = 0.0
+        for j in range(rows.shape[0]):
+            for k in range(others.shape[0]):
+                total += np.sqrt(abs(rows[j] - others[k])) if j % 2 else np.exp(rows[j] * others[k]) + i
+                rows[j] = max(min(rows[j] + total, others[k]), -others[k])
+        return total
+
+    @compile_kernel
+    def caller(rows, others):
+        return longish(rows, others, 1) + longish(rows, rows, 2) + longish(others, rows, 3)
+
+    caller(np.ones(4), np.ones(4))
+    (code,) = caller.inspect_llvm().values()
+    assert "caller" in code
+    assert [line for line in code.splitlines() if " call " in line and "longish" in line] == []
+
+
 def test_the_battles_kernels_know_the_random_streams_kernels():
     assert compiling._stamp(rng.uniform)
     assert combat.uniform is rng.uniform

@@ -93,7 +93,7 @@ def game_loop(units: np.ndarray, arena: Arena, streams: np.ndarray, k: int, loop
         streams: uint64 [N], random streams; the battle's is k.
         k: the battle.
         loop: game loops since the battle's start.
-        bodies: float64 [7, U], scratch.
+        bodies: scratch of :func:`envs.battle.bodies.make_bodies`.
     """
     for i in range(units.shape[0]):
         if units[i].alive:
@@ -128,7 +128,7 @@ def step_battles(
         units: [N, U] of :data:`envs.battle.state.UNIT`.
         streams: uint64 [N].
         loops: int64 [N], game loops so far.
-        bodies: float64 [7, U], scratch.
+        bodies: scratch of :func:`envs.battle.bodies.make_bodies`.
     """
     for k in range(active.shape[0]):
         if not active[k]:

@@ -12,6 +12,7 @@ import numpy as np
 
 from core.compiling import lean_kernel
 from envs.battle.bodies import (
+    FAR,
     GOING,
     HOLDING,
     MODE,
@@ -33,7 +34,6 @@ from envs.battle.units import AIR, COLOSSUS
 _EPSILON = 1e-9
 _TOUCH = 1e-6
 """Overlaps smaller than this are let be."""
-_FAR = 1e6
 _ROOM, _SQUEEZE = 0.8, 0.6
 """How near a unit comes to a friend that it pushes, as a part of the distance at which they touch: as a rule, and on
 its way around a corner, where a crowd would jam."""
@@ -94,10 +94,10 @@ def head_for(units: np.ndarray, arena: Arena, i: int, x: float, y: float, bodies
 def _find_obstacles(arena: Arena, bodies: np.ndarray, i: int, reach: float) -> int:
     """Write who may stand in unit i's way, less than ``reach`` away, into the row NEAR; returns their number."""
     x, y, radius = bodies[X, i], bodies[Y, i], bodies[RADIUS, i] + reach
-    if touching(bodies, 0, x, y, radius) <= 1:  # itself
+    if touching(bodies, x, y, radius) <= 1:  # itself
         return 0
     count = 0
-    for j in range(bodies.shape[1]):
+    for j in range(arena.traits.shape[0]):
         rx, ry, touch = bodies[X, j] - x, bodies[Y, j] - y, bodies[RADIUS, j] + radius
         if rx * rx + ry * ry >= touch * touch or j == i or arena.traits[j].layer != arena.traits[i].layer:
             continue
@@ -214,11 +214,12 @@ def _separate(arena: Arena, bodies: np.ndarray, i: int, j: int) -> float:
 def _resolve(arena: Arena, bodies: np.ndarray) -> float:
     """Push apart all pairs that overlap; returns how deep the deepest overlap was, 0 if there was none."""
     deepest = 0.0
-    for i in range(bodies.shape[1] - 1):
+    n_units = arena.traits.shape[0]
+    for i in range(n_units - 1):
         radius = bodies[RADIUS, i] - _TOUCH
-        if touching(bodies, i + 1, bodies[X, i], bodies[Y, i], radius) == 0:
+        if touching(bodies, bodies[X, i], bodies[Y, i], radius) <= 1:  # itself
             continue
-        for j in range(i + 1, bodies.shape[1]):
+        for j in range(i + 1, n_units):
             rx, ry, touch = bodies[X, j] - bodies[X, i], bodies[Y, j] - bodies[Y, i], bodies[RADIUS, j] + radius
             if rx * rx + ry * ry < touch * touch and arena.traits[j].layer == arena.traits[i].layer:
                 deepest = max(deepest, _separate(arena, bodies, i, j))
@@ -243,7 +244,7 @@ def move_all(units: np.ndarray, arena: Arena, bodies: np.ndarray) -> None:
         bodies[X, i], bodies[Y, i] = units[i].x, units[i].y
         walker = arena.traits[i].layer != AIR
         if not units[i].alive or not walker:
-            bodies[X, i] = _FAR * (i + 1)
+            bodies[X, i] = FAR * (i + 1)
         if units[i].alive and bodies[MODE, i] == GOING:
             if walker:
                 anybody = True
@@ -252,12 +253,12 @@ def move_all(units: np.ndarray, arena: Arena, bodies: np.ndarray) -> None:
     if not anybody:
         return
     for i in range(units.shape[0]):
-        if bodies[X, i] < _FAR and bodies[MODE, i] == GOING:
+        if bodies[X, i] < FAR and bodies[MODE, i] == GOING:
             close_in(units, arena, bodies, i)
             _walk(units, arena, bodies, i)
     for count in range(1, _MOST_ROUNDS + 1):
         if _resolve(arena, bodies) <= (_CRUSH if count >= _ROUNDS else 0.0):
             break
     for i in range(units.shape[0]):
-        if bodies[X, i] < _FAR:
+        if bodies[X, i] < FAR:
             units[i].x, units[i].y = bodies[X, i], bodies[Y, i]

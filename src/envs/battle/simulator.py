@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from envs.battle.bodies import N_ROWS
+from envs.battle.bodies import make_bodies
 from envs.battle.loops import start_battles, step_battles
 from envs.battle.maps import BattleMap
 from envs.battle.state import KEEP, ORDER, UNIT, make_arena
@@ -46,7 +46,7 @@ class Simulator:
         self.units = np.zeros((n_battles, battle_map.n_units), UNIT)
         self.loops = np.zeros(n_battles, np.int64)
         self._streams = np.zeros(n_battles, np.uint64)
-        self._bodies = np.zeros((N_ROWS, battle_map.n_units))
+        self._bodies = make_bodies(battle_map.n_units)
         self._kept = self.no_orders()
 
     def no_orders(self) -> np.ndarray:

@@ -33,7 +33,7 @@ _SLACK = 0.01
 def _find_solid(arena: Arena, bodies: np.ndarray, i: int) -> int:
     """Write who near unit i gives no way, fighting friends and the other side, into the row NEAR; return how many."""
     x, y, far, count = bodies[X, i], bodies[Y, i], _LOOK + _BEYOND, 0
-    for j in range(bodies.shape[1]):
+    for j in range(arena.traits.shape[0]):
         if bodies[MODE, j] != HOLDING and (i < arena.n_allies) == (j < arena.n_allies):
             continue
         rx, ry = bodies[X, j] - x, bodies[Y, j] - y

@@ -22,6 +22,7 @@ CONTACT_MARGIN = 1e-3
 N_ACTIONS = 5
 DEFAULT_ACCEL = 5.0
 _REACH = 40 * CONTACT_MARGIN  # beyond it a contact force is below 5e-19, less than float64 resolves next to 1e-2
+_POINT = 1e-300  # squares of distances below it have too few digits left for a direction
 
 BODY = np.dtype(
     [("radius", "f8"), ("accel", "f8"), ("max_speed", "f8"), ("movable", "?"), ("collides", "?")], align=True
@@ -170,8 +171,8 @@ def keep_off(pos: np.ndarray, vel: np.ndarray, bodies: np.ndarray, first: int) -
             if square >= touch * touch:
                 continue
             distance = math.sqrt(square)
-            if distance == 0.0:
-                dx, distance = 1.0, 1.0  # no direction: along x, as contacts
+            if square < _POINT:
+                dx, dy, distance = 1.0, 0.0, 1.0  # no direction: along x, as contacts
             dx, dy = dx / distance, dy / distance
             pos[a, 0], pos[a, 1] = pos[b, 0] + dx * touch, pos[b, 1] + dy * touch
             inwards = min(vel[a, 0] * dx + vel[a, 1] * dy, 0.0)
