@@ -59,17 +59,18 @@ def _compile(function: Callable[..., Any], **options: Any) -> Any:
     """Compile with Numba and cache the machine code on disk; where nothing can be written, compile in every process.
 
     Kernels are inlined into the kernels that call them: an array goes to a function as seven values and more, a named
-    tuple of arrays as fifty, and passing those took longer than most of the battle world's functions themselves.
+    tuple of arrays as fifty, and passing those took the battle world half of its time.
 
     Numba ties a cached function to the file that it stands in, but the machine code also holds the functions
     that it calls: after an edit of ``physics.py``, a kernel of another file would go on with the old physics.
     So the stamp that Numba compares is replaced by a digest of all files beside the function's own, of this file, which
     says how to compile, and of the stamps of all kernels that its module knows, which covers kernels of other packages.
     """
+    options |= {"fastmath": False, "forceinline": True}
     try:
-        compiled: Any = njit(cache=True, fastmath=False, forceinline=True, **options)(function)
+        compiled: Any = njit(cache=True, **options)(function)
     except RuntimeError:  # no writable place for the cache
-        return _tell_before_compiling(njit(fastmath=False, forceinline=True, **options)(function))
+        return _tell_before_compiling(njit(**options)(function))
     cache_file = compiled._cache._cache_file
     if not hasattr(cache_file, "_source_stamp"):
         raise RuntimeError("this Numba keeps its cache's stamp elsewhere; adapt core/compiling.py")
