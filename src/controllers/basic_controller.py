@@ -27,7 +27,9 @@ class ControllerSettings(Section):
     obs_agent_id: bool = Field(True, description="Give an agent its number (one-hot) as input.")
     obs_last_action: bool = Field(False, description="Give an agent its last action (one-hot) as input.")
     parameter_sharing: Sharing = Field(
-        "full", description="full: one network; none: one per agent; [0, 0, 1]: one per group."
+        "full",
+        description="full: one network; none: one per agent; types: one per type of unit (battle, sc2); [0, 0, 1]: one "
+        "per group.",
     )
     action_selector: Literal["epsilon_greedy", "soft_policies"] = Field(
         "soft_policies", description="How actions are chosen from the network's output."
@@ -67,7 +69,8 @@ class BasicController:
         )
         extra = spec.n_actions * settings.obs_last_action + spec.n_agents * settings.obs_agent_id
         self.input_dim = spec.obs_dim + extra
-        self.agents = Grouped(self._make_agent, agent_groups(settings.parameter_sharing, spec.n_agents)).to(device)
+        self.groups = agent_groups(settings.parameter_sharing, spec.n_agents, spec.types)
+        self.agents = Grouped(self._make_agent, self.groups).to(device)
         self.begin(1)
 
     def _make_agent(self, agents: list[int]) -> RNNAgent:

@@ -25,6 +25,7 @@ class TeamSpec:
         name: "agents" where there is only one team.
         reward_dim: 1 for one team reward, ``n_agents`` for individual rewards.
         state_is_joint_obs: the state is all agents' observations in a row (so it need not be stored).
+        types: number of every agent's type (units of one kind have one); empty where the environment does not say.
     """
 
     name: str
@@ -34,6 +35,7 @@ class TeamSpec:
     state_dim: int
     reward_dim: int
     state_is_joint_obs: bool = False
+    types: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -44,6 +44,10 @@ def check_spec(spec: EnvSpec) -> None:
             team.reward_dim in (1, team.n_agents),
             f"team '{team.name}': reward_dim is {team.reward_dim}, neither 1 nor n_agents = {team.n_agents}",
         )
+        _require(
+            len(team.types) in (0, team.n_agents),
+            f"team '{team.name}': {len(team.types)} types for {team.n_agents} agents",
+        )
         if team.state_is_joint_obs:
             joint = team.n_agents * team.obs_dim
             _require(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from pydantic import Field
 
+from envs.battle.maps import load_map, map_names
 from envs.starcraft2_needs import check_needs
 from envs.worker import WorkerArgs, WorkerVecEnv
 from envs.worker_process import REPLAY
@@ -72,6 +74,10 @@ class StarCraft2(WorkerVecEnv):
             factory="envs.starcraft2_single:StarCraft2Single",
             kwargs={"game": str(folder), "arguments": arguments},
         )
+        types = load_map(args.map_name).ally_types if args.map_name in map_names() else ()
+        (team,) = self.spec.teams
+        if len(types) == team.n_agents:  # else a map of one's own, even if it is named like one of SMAC's
+            self.spec = replace(self.spec, teams=(replace(team, types=types),))
 
     def save_replay(self, slot: int, folder: Path) -> Path:
         """Save a replay, in the game's format, of all that a slot's game has played.

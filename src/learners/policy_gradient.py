@@ -22,7 +22,7 @@ from estimators.masked import masked_mean
 from estimators.returns import continues_from_mask, lambda_returns, n_step_returns
 from learners.base import BaseLearner, LearnerSettings
 from modules.critics.counterfactual_critic import CounterfactualCritic
-from modules.sharing import Grouped, agent_groups
+from modules.sharing import Grouped
 
 
 class PolicyGradientSettings(LearnerSettings):
@@ -95,8 +95,7 @@ class PolicyGradientLearner(BaseLearner):
             )
         self.pg = settings
         self.controller = controller
-        groups = agent_groups(controller.settings.parameter_sharing, spec.n_agents)
-        self.critic = Grouped(self._make_critic, groups).to(device)
+        self.critic = Grouped(self._make_critic, controller.groups).to(device)
         self.target = Target(self.critic, settings.target_update_interval_or_tau)
         self.actor_optimizer = self.make_optimizer(list(controller.agents.parameters()), settings.lr)
         self.critic_optimizer = self.make_optimizer(list(self.critic.parameters()), settings.critic_lr or settings.lr)

@@ -1,4 +1,4 @@
-"""Parameter sharing: one network for all agents, one each, or one per group."""
+"""Parameter sharing: one network for all agents, one each, one per type, or one per group."""
 
 from __future__ import annotations
 
@@ -10,15 +10,27 @@ from torch import Tensor, nn
 
 from core.errors import UserError
 
-Sharing = Literal["full", "none"] | tuple[int, ...]
+Sharing = Literal["full", "none", "types"] | tuple[int, ...]
 
 
-def agent_groups(sharing: Sharing, n_agents: int) -> list[list[int]]:
+def agent_groups(sharing: Sharing, n_agents: int, types: tuple[int, ...] = ()) -> list[list[int]]:
     """Turn the setting ``parameter_sharing`` into lists of agents, one list per network.
 
+    Args:
+        sharing: the setting.
+        n_agents: A.
+        types: number of every agent's type; empty where the environment does not say.
+
     Raises:
-        UserError: a list of group numbers whose length is not the number of agents.
+        UserError: a list of group numbers whose length is not the number of agents; "types" where they are not known.
     """
+    if sharing == "types":
+        if not types:
+            raise UserError(
+                "parameter_sharing=types: this environment does not say of which types its agents are. Give full, "
+                f"none, or one group number for each of the {n_agents} agents, e.g. {[0] * (n_agents - 1) + [1]}."
+            )
+        sharing = types
     if sharing == "full":
         return [list(range(n_agents))]
     if sharing == "none":

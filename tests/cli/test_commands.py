@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 SOURCE = Path(__file__).parents[2] / "src"
 ALGORITHMS = ["asae", "coma", "coma_pymarl", "coma_tuned", "iql", "qmix", "vdn"]
@@ -180,6 +181,14 @@ def test_environments_in_worker_processes(cli, tools, algorithm, env, key):
 def test_parameter_sharing_of_every_kind_of_algorithm(cli, tools, algorithm, sharing):
     folder = cli.train(algorithm, "spread", "t_max=200", f"parameter_sharing={sharing}", "test_nepisode=1")
     assert tools.read(folder, "run")["status"] == "COMPLETED"
+
+
+def test_parameter_sharing_by_the_types_of_a_battle(cli, tools):
+    folder = cli.train("asae", "battle", "env_args.map_name=2s3z", "t_max=60", "parameter_sharing=types")
+    for name in ("agent", "critic"):
+        (path, *_) = sorted(tools.models(folder).glob(f"*/{name}.th"))
+        kept = torch.load(path, weights_only=True)
+        assert {key.split(".")[1] for key in kept if key.startswith("nets.")} == {"0", "1"}
 
 
 def test_sampled_tests_and_quiet_and_the_episode_runner(cli, tools):

@@ -34,6 +34,7 @@ MISTAKES = {
     "large seed": ([*SPREAD, "seed=99999999999"], ["seed=99999999999", "4294967296"]),
     "sharing": ([*SPREAD, "parameter_sharing=half"], ["parameter_sharing=half", "full", "none", "[0, 0, 1]"]),
     "groups": ([*SPREAD, "parameter_sharing=[0,1]"], ["parameter_sharing=[0, 1]", "2 entries", "3 agents"]),
+    "unknown types": ([*SPREAD, "parameter_sharing=types"], ["parameter_sharing=types", "[0, 0, 1]"]),
     "two mistakes": ([*SPREAD, "lr=-1", "gamma=2"], ["lr=-1", "gamma=2", "less than or equal to 1"]),
     "environment's key": ([*SPREAD, "env_args.n_agent=3"], ["env_args.n_agent", "Did you mean 'n_agents'"]),
     "environment's type": ([*SPREAD, "env_args.n_agents=two"], ["env_args.n_agents=two", "valid integer"]),

@@ -24,6 +24,8 @@ class Walk:
         )
         if defect == "reward size":
             team = replace(team, reward_dim=3)
+        if defect == "types":
+            team = replace(team, types=(0, 1, 1))
         if defect == "state size":
             team = replace(team, state_dim=5)
         limit = n_envs + 3 if defect == "spec" else 5
@@ -110,6 +112,7 @@ def test_a_sound_environment_passes():
     ("defect", "reason"),
     [
         ("reward size", "reward_dim is 3"),
+        ("types", "3 types for 2 agents"),
         ("state size", "state_dim is 5"),
         ("spec", "spec depends on the number of environments"),
         ("nan", r"obs is not finite"),

@@ -295,3 +295,5 @@ class TestGrouped:
         assert agent_groups("full", 3) == [[0, 1, 2]]
         assert agent_groups("none", 3) == [[0], [1], [2]]
         assert agent_groups((4, 1, 4), 3) == [[1], [0, 2]]
+        assert agent_groups("types", 3, types=(0, 1, 0)) == [[0, 2], [1]]
+        assert agent_groups("full", 3, types=(0, 1, 0)) == [[0, 1, 2]]

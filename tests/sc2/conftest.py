@@ -52,7 +52,7 @@ def scripted(tmp_path, monkeypatch):
     binary = game / "Versions" / "Base75689" / "SC2_x64"
     binary.parent.mkdir(parents=True)
     binary.touch(mode=0o755)
-    for name in ("win", "defeat", "draw", "late", "long", "fragile", "broken", "nowhere"):
+    for name in ("win", "defeat", "draw", "late", "long", "fragile", "broken", "nowhere", "3m", "2m_vs_1z"):
         path = game / "Maps" / "SMAC_Maps" / f"{name}.SC2Map"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()

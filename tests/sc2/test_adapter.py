@@ -163,6 +163,12 @@ def test_observations_in_a_row_as_the_state(make):
     assert out.state[0].tolist() == [0, 0, 0, 0.5, 1, 1, 1, 0.5]
 
 
+@pytest.mark.parametrize(("map_name", "types"), [("2m_vs_1z", (0, 0)), ("win", ()), ("3m", ())])
+def test_types_are_known_on_smacs_own_maps(make, map_name, types):
+    """The scripted 3m has two agents: a map of one's own that is only named like SMAC's."""
+    assert make(map_name).spec.teams[0].types == types
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -2,7 +2,7 @@
 
 import pytest
 
-from envs.battle.maps import map_names
+from envs.battle.maps import load_map, map_names
 
 pytestmark = pytest.mark.smac
 
@@ -49,6 +49,15 @@ def check(pair, episodes):
     assert set(found.largest) == {"observations", "state", "available actions", "reward"}
     assert found.steps > 10
     assert found.kills > 0
+
+
+@pytest.mark.parametrize("map_name", ["3m", "MMM2", "2s3z", "3s5z", "1c3s5z", "bane_vs_bane"])
+def test_types_of_the_agents(side_by_side, map_name):
+    pair = side_by_side(map_name)
+    pair.smac.reset()
+    theirs = [unit.unit_type for _, unit in sorted(pair.smac.agents.items())]
+    first = list(dict.fromkeys(theirs))
+    assert load_map(map_name).ally_types == tuple(first.index(kind) for kind in theirs)
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,7 @@ class Battle:
             state_dim=n_allies * self.widths.obs if joint else self.widths.state,
             reward_dim=1,
             state_is_joint_obs=joint,
+            types=battle_map.ally_types,
         )
         self.spec = EnvSpec(
             teams=(team,),

@@ -79,6 +79,13 @@ class BattleMap:
                 cells += [(x + 1, y), (x - 1, y), (x, y + 1), (x, y - 1)]
         return reached
 
+    @property
+    def ally_types(self) -> tuple[int, ...]:
+        """Number of every ally's type, 0 for the first one's, in the order of the agents."""
+        names = self.type_names(allies=True)
+        order = list(dict.fromkeys(names))
+        return tuple(order.index(name) for name in names)
+
     def type_names(self, *, allies: bool) -> list[str]:
         """Name of the type of every unit of one side, in order."""
         side = self.types[: self.n_allies] if allies else self.types[self.n_allies :]

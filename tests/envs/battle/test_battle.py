@@ -57,6 +57,10 @@ def test_conformance_with_all_options():
     check_env(env, episodes=3)
 
 
+def test_its_teams_types_are_the_maps():
+    assert make(map_name="2s3z").spec.teams[0].types == (0, 0, 1, 1, 1)
+
+
 def test_it_is_registered():
     assert load(REGISTRY, "battle", "environment") is Battle
 

@@ -36,6 +36,20 @@ TABLE = {  # allies, enemies, limit, actions, observation, state: computed by th
 }
 
 
+@pytest.mark.parametrize(
+    ("name", "types"),
+    [
+        ("3m", (0, 0, 0)),
+        ("3s5z", (0, 0, 0, 1, 1, 1, 1, 1)),
+        ("MMM2", (0, 0, 1, 1, 1, 1, 1, 1, 1, 2)),
+        ("1c3s5z", (0, 1, 1, 1, 2, 2, 2, 2, 2)),
+        ("bane_vs_bane", (0, 0, 0, 0, *[1] * 20)),
+    ],
+)
+def test_types_in_the_order_of_the_agents(name, types):
+    assert load_map(name).ally_types == types
+
+
 def test_all_maps_are_there():
     assert set(map_names()) == set(TABLE)
     assert len(TABLE) == 23

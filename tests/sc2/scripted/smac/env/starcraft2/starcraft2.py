@@ -1,9 +1,9 @@
 """The behaviour of SMAC's StarCraft2Env (commit d6aab33f) around the ends of episodes, without a game.
 
-The map is the script: ``win`` (and ``3m``), ``defeat`` and ``draw`` end in step 3 of at most 4; ``late`` is lost in
-step 4 itself; ``long`` never ends; ``fragile`` crashes in every reset but the first, and ``broken`` does not even
-start. Action 3 of the first agent, which is never available, crashes any game. Everything that happens is a line of
-the file SCRIPTED_LOG.
+The map is the script: ``win`` (and two of SMAC's names), ``defeat`` and ``draw`` end in step 3 of at most 4; ``late``
+is lost in step 4 itself; ``long`` never ends; ``fragile`` crashes in every reset but the first, and ``broken`` does not
+even start. Action 3 of the first agent, which is never available, crashes any game. Everything that happens is a line
+of the file SCRIPTED_LOG.
 """
 
 import json
@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 from pysc2.lib.remote_controller import ConnectError
 
-MAPS = {"win": 3, "3m": 3, "defeat": 3, "draw": 3, "late": 4, "long": None, "fragile": None, "broken": None}
+MAPS = {"win": 3, "3m": 3, "2m_vs_1z": 3, "defeat": 3, "draw": 3, "late": 4}
+MAPS |= dict.fromkeys(("long", "fragile", "broken"))
 LIMIT = 4
 CRASH = 3
 
