@@ -12,6 +12,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from components.schedules import LinearSchedule
 from components.target import Target
 from controllers.basic_controller import BasicController
 from core.data import EpisodeBatch, Metrics, TeamSpec
@@ -39,7 +40,11 @@ class PolicyGradientSettings(LearnerSettings):
     returns: Literal["n_step", "td_lambda"] = Field("n_step", description="Targets of the critic.")
     q_nstep: int = Field(10, ge=1, description="n of n-step targets.")
     td_lambda: float = Field(0.8, ge=0, le=1, description="lambda of TD(lambda) targets.")
-    entropy_coef: float = Field(0.001, ge=0, description="Weight of the entropy bonus.")
+    entropy_coef: float = Field(0.001, ge=0, description="Weight of the entropy bonus at the start.")
+    entropy_coef_finish: float | None = Field(
+        None, ge=0, description="... and after entropy_anneal_time; null: it stays as it is."
+    )
+    entropy_anneal_time: int = Field(50_000, ge=0, description="Environment steps of its linear annealing.")
     standardise_advantages: bool = Field(
         False,
         description="Divide advantages by their root mean square over available actions; the policy does not weight "
@@ -99,6 +104,10 @@ class PolicyGradientLearner(BaseLearner):
         self.target = Target(self.critic, settings.target_update_interval_or_tau)
         self.actor_optimizer = self.make_optimizer(list(controller.agents.parameters()), settings.lr)
         self.critic_optimizer = self.make_optimizer(list(self.critic.parameters()), settings.critic_lr or settings.lr)
+        finish = settings.entropy_coef if settings.entropy_coef_finish is None else settings.entropy_coef_finish
+        self.entropy_coef = LinearSchedule(
+            start=settings.entropy_coef, finish=finish, steps=settings.entropy_anneal_time
+        )
 
     def _make_critic(self, agents: list[int]) -> CounterfactualCritic:
         spec, s = self.spec, self.pg
@@ -151,7 +160,7 @@ class PolicyGradientLearner(BaseLearner):
                     break
                 if self.recredit(epoch):
                     advantages, _ = self._scaled_credit(it, present)
-            metrics.update(self._improve(it, log_pi[:, :-1], advantages))
+            metrics.update(self._improve(it, log_pi[:, :-1], advantages, self.entropy_coef(t_env)))
             epochs += 1
         metrics["epochs"] = float(epochs)
         metrics.update(self.after(it, t_env=t_env))
@@ -170,7 +179,7 @@ class PolicyGradientLearner(BaseLearner):
             log_pi = self.controller.log_policy(batch, t_env=t_env)[:, :-1]
             likelihood = masked_mean(log_pi.gather(-1, batch.actions.unsqueeze(-1)).squeeze(-1), batch.mask)
             entropy = masked_mean(surrogates.entropy(log_pi), batch.mask)
-            grad_norm = self.actor_optimizer.step(-likelihood - self.pg.entropy_coef * entropy)
+            grad_norm = self.actor_optimizer.step(-likelihood - self.entropy_coef(t_env) * entropy)
             metrics = {
                 "imitation_loss": -likelihood.detach(),
                 "entropy": entropy.detach(),
@@ -181,12 +190,12 @@ class PolicyGradientLearner(BaseLearner):
         it = Iteration(batch=batch, log_pi=log_pi, own=self._own(batch), shared=self._shared(batch))
         return metrics | self._fit_critic(it)
 
-    def _improve(self, it: Iteration, log_pi: Tensor, advantages: Tensor) -> Metrics:
+    def _improve(self, it: Iteration, log_pi: Tensor, advantages: Tensor, entropy_coef: float) -> Metrics:
         mask = it.batch.mask
         per_decision, metrics = self.objective(it, log_pi, advantages)
         pg_loss = masked_mean(per_decision, mask)
         entropy = masked_mean(surrogates.entropy(log_pi), mask)
-        grad_norm = self.actor_optimizer.step(pg_loss - self.pg.entropy_coef * entropy)
+        grad_norm = self.actor_optimizer.step(pg_loss - entropy_coef * entropy)
         metrics.update(pg_loss=pg_loss.detach(), entropy=entropy.detach(), agent_grad_norm=grad_norm)
         return metrics
 

@@ -221,6 +221,26 @@ def test_one_sample_and_one_epoch_are_coma(world, sharing, epsilon, standardise)
     assert metrics[1]["marginal_standard_error"] == 0
 
 
+@pytest.mark.parametrize("make", [make_coma, make_asae])
+@pytest.mark.parametrize(("t_env", "coef"), [(0, 0.5), (25, 0.35), (100, 0.2), (1000, 0.2)])
+def test_the_weight_of_the_entropy_is_annealed(world, make, t_env, coef):
+    """From 0.5 to 0.2 within 50 steps: the same gradient as with that weight throughout, in training and imitation."""
+    annealed = {"entropy_coef": 0.5, "entropy_coef_finish": 0.2, "entropy_anneal_time": 50}
+    learners = [make(world, **annealed), make(world, entropy_coef=coef), make(world, entropy_coef=coef + 0.1)]
+    batch = world.some_batch()
+    for learn in (
+        lambda learner: learner.train(batch, t_env=t_env),
+        lambda learner: learner.imitate(batch, t_env=t_env, epochs=1),
+    ):
+        found = []
+        for learner in learners:
+            learn(learner)
+            found.append([parameter.grad.clone() for parameter in learner.controller.agents.parameters()])
+        for first, same, other in zip(*found, strict=True):
+            torch.testing.assert_close(first, same)
+            assert not torch.allclose(first, other)
+
+
 def test_more_samples_are_not_coma(world):
     batch, found = world.some_batch(), []
     for m in (1, 10):
