@@ -43,12 +43,11 @@ BATTLING = {
     "coma_tuned": f"{ACTING} lr=0.001",
 }
 # where shooters must step back while they reload: memory of one's own shots, since observations lack the weapon's
-# cooldown, and asae's larger steps; where eight agents find much that is half good: more trying at first, and a network
-# per type of unit; a wider critic in both
+# cooldown, and asae's larger steps; where eight agents find much that is half good: more trying, and a network per
+# type of unit (what parameter_sharing=types is there); a wider critic in both
 KITING = "use_rnn=true obs_last_action=true"
 WIDE = "critic_hidden_dim=128"
-TRYING = "entropy_coef=0.07 entropy_coef_finish=0.01 entropy_anneal_time=300000"
-CROWD = f"{TRYING} {WIDE} parameter_sharing=types"
+CROWD = f"entropy_coef=0.07 {WIDE} parameter_sharing=[0,0,0,1,1,1,1,1]"
 FURTHER = {
     "battle": {"asae": "lr=0.0005 epochs=4 entropy_coef=0.01", "coma_tuned": "entropy_coef=0.01"},
     "3s5z": {"asae": f"lr=0.0005 epochs=4 {CROWD}", "coma_tuned": CROWD},
