@@ -44,7 +44,7 @@ class PolicyGradientSettings(LearnerSettings):
     entropy_coef_finish: float | None = Field(
         None, ge=0, description="... and after entropy_anneal_time; null: it stays as it is."
     )
-    entropy_anneal_time: int = Field(50_000, ge=0, description="Environment steps of its linear annealing.")
+    entropy_anneal_time: int | None = Field(None, ge=0, description="Environment steps of its linear annealing.")
     standardise_advantages: bool = Field(
         False,
         description="Divide advantages by their root mean square over available actions; the policy does not weight "
@@ -104,10 +104,10 @@ class PolicyGradientLearner(BaseLearner):
         self.target = Target(self.critic, settings.target_update_interval_or_tau)
         self.actor_optimizer = self.make_optimizer(list(controller.agents.parameters()), settings.lr)
         self.critic_optimizer = self.make_optimizer(list(self.critic.parameters()), settings.critic_lr or settings.lr)
-        finish = settings.entropy_coef if settings.entropy_coef_finish is None else settings.entropy_coef_finish
-        self.entropy_coef = LinearSchedule(
-            start=settings.entropy_coef, finish=finish, steps=settings.entropy_anneal_time
-        )
+        start, finish, steps = settings.entropy_coef, settings.entropy_coef_finish, settings.entropy_anneal_time
+        if (finish is None) != (steps is None):
+            raise UserError("entropy_coef_finish and entropy_anneal_time anneal the bonus together: give both or none.")
+        self.entropy_coef = LinearSchedule(start=start, finish=start if finish is None else finish, steps=steps or 0)
 
     def _make_critic(self, agents: list[int]) -> CounterfactualCritic:
         spec, s = self.spec, self.pg

@@ -12,6 +12,7 @@ from core.errors import UserError
 from experiment import Experiment
 
 SPREAD = ["--config=qmix", "--env-config=spread", "with"]
+ASAE = ["--config=asae", "--env-config=spread", "with"]
 GYMMA = ["--config=qmix", "--env-config=gymma", "with"]
 ZOO = ["--config=qmix", "--env-config=pettingzoo", "with"]
 
@@ -35,6 +36,8 @@ MISTAKES = {
     "sharing": ([*SPREAD, "parameter_sharing=half"], ["parameter_sharing=half", "full", "none", "[0, 0, 1]"]),
     "groups": ([*SPREAD, "parameter_sharing=[0,1]"], ["parameter_sharing=[0, 1]", "2 entries", "3 agents"]),
     "unknown types": ([*SPREAD, "parameter_sharing=types"], ["parameter_sharing=types", "[0, 0, 1]"]),
+    "half a schedule": ([*ASAE, "entropy_anneal_time=9"], ["entropy_coef_finish", "entropy_anneal_time", "both"]),
+    "half of another": ([*ASAE, "entropy_coef_finish=0"], ["entropy_coef_finish", "entropy_anneal_time", "both"]),
     "two mistakes": ([*SPREAD, "lr=-1", "gamma=2"], ["lr=-1", "gamma=2", "less than or equal to 1"]),
     "environment's key": ([*SPREAD, "env_args.n_agent=3"], ["env_args.n_agent", "Did you mean 'n_agents'"]),
     "environment's type": ([*SPREAD, "env_args.n_agents=two"], ["env_args.n_agents=two", "valid integer"]),

@@ -81,10 +81,8 @@ class BattleMap:
 
     @property
     def ally_types(self) -> tuple[int, ...]:
-        """Number of every ally's type, 0 for the first one's, in the order of the agents."""
-        names = self.type_names(allies=True)
-        order = list(dict.fromkeys(names))
-        return tuple(order.index(name) for name in names)
+        """Number of every ally's type, in the order of the agents: its type column, 0 where all have one type."""
+        return tuple(self.type_columns[: self.n_allies].tolist())
 
     def type_names(self, *, allies: bool) -> list[str]:
         """Name of the type of every unit of one side, in order."""
