@@ -43,11 +43,11 @@ BATTLING = {
     "coma_tuned": f"{ACTING} lr=0.001",
 }
 # where shooters must step back while they reload: memory of one's own shots, since observations lack the weapon's
-# cooldown, and asae's larger steps; where eight agents find much that is half good: more trying, and a network per
-# type of unit (what parameter_sharing=types is there); a wider critic in both
+# cooldown, and asae's larger steps; where eight agents find much that is half good: more trying at the start, and a
+# network per type of unit; a wider critic in both
 KITING = "use_rnn=true obs_last_action=true"
 WIDE = "critic_hidden_dim=128"
-CROWD = f"entropy_coef=0.07 {WIDE} parameter_sharing=[0,0,0,1,1,1,1,1]"
+CROWD = f"entropy_coef=0.07 entropy_coef_finish=0.02 entropy_anneal_time=700000 {WIDE} parameter_sharing=types"
 FURTHER = {
     "battle": {"asae": "lr=0.0005 epochs=4 entropy_coef=0.01", "coma_tuned": "entropy_coef=0.01"},
     "3s5z": {"asae": f"lr=0.0005 epochs=4 {CROWD}", "coma_tuned": CROWD},
@@ -78,7 +78,7 @@ BATTLES = {
     "3m": 500_000,
     "8m": 500_000,
     "2s3z": 1_000_000,
-    "3s5z": 500_000,
+    "3s5z": 1_000_000,
     "3s_vs_3z": 1_000_000,
     "2m_vs_1z": 500_000,
 }

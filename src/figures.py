@@ -19,7 +19,7 @@ WORLDS, STEPS = 4, 150
 ALGORITHMS = ("asae", "coma", "iql", "vdn", "qmix")
 RETURN, PREDATORS, PREYS = "test_return_mean", "test_predator_return_mean", "test_prey_return_mean"
 CAPTURES = "test_capture_rate_mean"
-REPLAYED = {name: ("batch_size=8",) for name in ("iql", "vdn", "qmix")}
+REPLAYED = dict.fromkeys(("iql", "vdn", "qmix"), ("batch_size=8",))
 """On spread, where four updates an iteration on 32 episodes of 150 steps would be most of a run's time: 8 episodes are
 1,200 steps, an update on 32 of stock spread's has 800."""
 RUN_AWAY = -600.0

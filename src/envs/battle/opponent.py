@@ -1,9 +1,13 @@
-"""The scripted opponent: attack-move, nearest target first.
+"""The scripted opponent: attack-move, who threatens it first, then the nearest.
 
-What the game's built-in AI does beyond its orders is not known. Every enemy attacks the nearest unit that it can attack
-within its scan range, keeps to a target in range of its weapon, and otherwise goes on to where the map sends it. As a
-group that the game orders to a point keeps its formation, every enemy is sent to its own place beside that point.
-Medivacs heal the nearest wounded friend and follow the others.
+What the game's built-in AI does beyond its orders is not known. Every enemy attacks whom it finds within its scan range
+as players describe the game's automatic targeting: who is attacking it, before who could, before the unarmed; among
+equals the nearest. It keeps to a target in range of its weapon, but to an unarmed one only until an armed one is in
+range, too; from a target out of range it turns to another. (Liquipedia, "Automatic Targeting"; that the attacker comes
+first: gaming.stackexchange.com, "How do units choose which enemy to target in SC2". SMAC's documentation calls
+alternating fire the trick of 2m_vs_1z: who is chased runs, the other shoots and is chased.) Where nobody is within its
+scan range an enemy goes on to where the map sends it. As a group that the game orders to a point keeps its formation,
+every enemy is sent to its own place beside that point. Medivacs heal the nearest wounded friend and follow the others.
 """
 
 from __future__ import annotations
@@ -20,7 +24,7 @@ from envs.battle.state import ATTACK, HEAL_UNIT, MOVE, STOP, Arena
 from envs.battle.units import HEAL
 
 _RESCAN = 4
-"""Game loops between two looks around for a nearer target."""
+"""Game loops between two looks around for another target."""
 _ARRIVED = 1.5
 """Distance from the attack-move's point that counts as there."""
 _FOLLOW = 2.0
@@ -28,18 +32,31 @@ _FOLLOW = 2.0
 
 
 @lean_kernel
-def nearest_target(units: np.ndarray, arena: Arena, i: int, reach: float, but: int = -1) -> int:
-    """Return the nearest living unit other than ``but`` that i can attack with a gap of at most ``reach``, or -1."""
-    best, found = reach + arena.traits[i].radius, -1
+def _threat(units: np.ndarray, arena: Arena, i: int, j: int) -> int:
+    """Return how much unit j threatens unit i: 2 attacks it, 1 could, 0 has no weapon against it."""
+    if not can_attack(arena, j, i):
+        return 0
+    attacks = units[j].order == ATTACK and units[j].target == i
+    return 2 if attacks and (units[j].windup > 0.0 or units[j].cooldown > 0.0) else 1
+
+
+@lean_kernel
+def find_target(units: np.ndarray, arena: Arena, i: int, reach: float, but: int = -1) -> int:
+    """Return the living unit other than ``but`` that i attacks first among those with a gap below ``reach``, or -1.
+
+    Beyond its scan range i does not see who threatens it: there the nearest comes first.
+    """
+    best, found, most = math.inf, -1, -1
     others = range(arena.n_allies) if i >= arena.n_allies else range(arena.n_allies, units.shape[0])
     for j in others:
-        if not units[j].alive or j == but:
+        if not units[j].alive or j == but or not can_attack(arena, i, j):
             continue
-        dx, dy = units[j].x - units[i].x, units[j].y - units[i].y
-        limit = best + arena.traits[j].radius
-        square = dx * dx + dy * dy
-        if limit > 0.0 and square < limit * limit and can_attack(arena, i, j):
-            best, found = math.sqrt(square) - arena.traits[j].radius, j
+        apart = gap(units, arena, i, j)
+        if apart >= reach:
+            continue
+        threat = _threat(units, arena, i, j) if apart < arena.traits[i].scan else 0
+        if threat > most or (threat == most and apart < best):
+            best, found, most = apart, j, threat
     return found
 
 
@@ -74,24 +91,35 @@ def _command_medivac(units: np.ndarray, arena: Arena, i: int) -> None:
 
 
 @lean_kernel
+def _turn_to(units: np.ndarray, i: int, target: int) -> None:
+    if units[i].order != ATTACK or units[i].target != target:
+        units[i].windup = 0.0
+    units[i].order = ATTACK
+    units[i].target = target
+
+
+@lean_kernel
 def _command_fighter(units: np.ndarray, arena: Arena, i: int) -> None:
-    target = units[i].target
+    target, scan, reach = units[i].target, arena.traits[i].scan, arena.traits[i].range
     chasing = units[i].order == ATTACK and units[target].alive
+    if chasing and gap(units, arena, i, target) <= reach:
+        if _threat(units, arena, i, target) == 0:
+            other = find_target(units, arena, i, reach, target)
+            if other >= 0 and _threat(units, arena, i, other) > 0:
+                _turn_to(units, i, other)
+        return
     if chasing and units[i].crowded:
-        other = nearest_target(units, arena, i, arena.traits[i].scan, target)
+        other = find_target(units, arena, i, scan, target)
         if other >= 0:
             units[i].target = other
         return
-    found = nearest_target(units, arena, i, arena.traits[i].scan)
+    found = find_target(units, arena, i, scan)
     if found < 0 and chasing and gap(units, arena, i, target) <= arena.traits[i].sight:
         return
     if found < 0 and arena.order == TO_ALLIES:
-        found = nearest_target(units, arena, i, math.inf)
+        found = find_target(units, arena, i, math.inf)
     if found >= 0:
-        if found != target or not chasing:
-            units[i].windup = 0.0
-        units[i].order = ATTACK
-        units[i].target = found
+        _turn_to(units, i, found)
     elif arena.order == NO_ORDER or math.hypot(units[i].post_x - units[i].x, units[i].post_y - units[i].y) < _ARRIVED:
         units[i].order = STOP
     else:
@@ -122,12 +150,8 @@ def command(units: np.ndarray, arena: Arena, i: int, loop: int) -> None:
     if arena.traits[i].effect == HEAL:
         _command_medivac(units, arena, i)
         return
-    if units[i].order == ATTACK:
-        prey = units[i].target
-        if units[prey].alive and (units[i].windup > 0.0 or gap(units, arena, i, prey) <= arena.traits[i].range):
-            return
-        if units[prey].alive and (loop + i) % _RESCAN != 0:
-            return
-    elif (loop + i) % _RESCAN != 0:
+    attacking, living = units[i].order == ATTACK, units[units[i].target].alive
+    if attacking and living and units[i].windup > 0.0:
         return
-    _command_fighter(units, arena, i)
+    if (loop + i) % _RESCAN == 0 or (attacking and not living):
+        _command_fighter(units, arena, i)
