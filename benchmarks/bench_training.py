@@ -18,7 +18,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 
 from experiment import Experiment
-from figures import STEPS, WORLDS
+from figures import REPLAYED, STEPS, WORLDS
 from observers.sink import Sink
 from options import resolve
 
@@ -42,7 +42,10 @@ ROWS_LBF = {
 }
 ROWS_BATTLE = {f"coma-{name}": ("coma", "battle", [f"env_args.map_name={name}"]) for name in ("3m", "2s3z", "MMM2")}
 PAPER = [f"batch_size_run={WORLDS}", f"env_args.time_limit={STEPS}"]
-ROWS_PAPER = {f"{name}-fig5": (name, "spread_paper", PAPER) for name in ("asae", "coma", "iql", "vdn", "qmix")}
+ROWS_PAPER = {
+    f"{name}-fig5": (name, "spread_paper", [*PAPER, *REPLAYED.get(name, ())])
+    for name in ("asae", "coma", "iql", "vdn", "qmix")
+}
 EVERY = {**ROWS, **ROWS_LBF, **ROWS_BATTLE, **ROWS_PAPER}
 
 
