@@ -61,10 +61,14 @@ def different(saved: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tup
 
 
 def shape_differences(saved: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """Settings that differ and can change a network's shape, in words; empty where nothing is known."""
-    shape = ("env", "env_args.", "hidden", "use_rnn", "obs_", "critic_", "parameter_", "hypernet", "mixing")
+    """Settings that differ and can change a network's shape, in words; empty where nothing is known.
+
+    Of two environments the names alone, since neither has the other's arguments.
+    """
     found = different(saved, now) if saved else {}
-    return in_words({key: pair for key, pair in found.items() if key.startswith(shape)})
+    arguments = () if "env" in found else ("env_args.",)
+    shape = ("hidden", "use_rnn", "obs_", "critic_", "parameter_", "hypernet", "mixing", *arguments)
+    return in_words({key: pair for key, pair in found.items() if key == "env" or key.startswith(shape)})
 
 
 def in_words(found: Mapping[str, tuple[Any, Any]]) -> str:

@@ -7,6 +7,7 @@ import snapshot
 from components import checkpoint
 from contract_helpers import Recorder
 from core.settings import config_names
+from resuming import shape_differences
 
 
 @pytest.mark.parametrize("algorithm", config_names("algs"))
@@ -23,3 +24,10 @@ def test_target_networks_follow_loaded_networks(make_experiment, tmp_path, algor
     for target in second.teams["agents"].learner.targets().values():
         for key, value in target.net.state_dict().items():
             assert torch.equal(value, target.online.state_dict()[key]), key
+
+
+def test_of_another_environment_its_name_alone_is_told():
+    there = {"env": "spread", "env_args": {"n_agents": 4}, "hidden_dim": 32}
+    here = {"env": "toy", "env_args": {"size": 4}, "hidden_dim": 64}
+    assert shape_differences(there, here) == "env='spread' there and 'toy' here, hidden_dim=32 there and 64 here"
+    assert shape_differences(there, there | {"env_args": {"n_agents": 3}}) == "env_args.n_agents=4 there and 3 here"
