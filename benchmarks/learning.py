@@ -50,7 +50,7 @@ WIDE = "critic_hidden_dim=128"
 CROWD = f"entropy_coef=0.07 entropy_coef_finish=0.02 entropy_anneal_time=700000 {WIDE} parameter_sharing=types"
 FURTHER = {
     "battle": {"asae": "lr=0.0005 epochs=4 entropy_coef=0.01", "coma_tuned": "entropy_coef=0.01"},
-    "3s5z": {"asae": f"lr=0.0005 epochs=4 {CROWD}", "coma_tuned": CROWD},
+    "3s5z": {"asae": f"lr=0.001 epochs=4 {CROWD}", "coma_tuned": CROWD},
 }
 FURTHER |= {
     name: dict.fromkeys(BATTLING, KITING)
