@@ -43,6 +43,7 @@ def check(pair, episodes):
     for _ in range(episodes):
         pair.episode()
     found = pair.found
+    print(f"{episodes} episodes, {found.steps} steps, {found.kills} deaths; largest differences {found.largest}")
     orders = found.largest.pop("orders")
     assert orders <= ORDER_TOLERANCE
     assert {name: gap for name, gap in found.largest.items() if gap > TOLERANCE} == {}
