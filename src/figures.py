@@ -78,13 +78,14 @@ class Figure:
 
 
 def _spread(choice: Choice, n: int, line: str, config: str, words: Sequence[str] = ()) -> list[Run]:
+    usual = REPLAYED.get(config, ())  # before the user's words, which may say otherwise
     return [
         Run(
             panel=f"spread, N = {n}",
             line=line,
             config=config,
             env="spread_paper",
-            words=(*choice.settings(1600, seed), f"env_args.n_agents={n}", *words),
+            words=(*usual, *choice.settings(1600, seed), f"env_args.n_agents={n}", *words),
         )
         for seed in range(1, choice.seeds + 1)
     ]
@@ -92,8 +93,7 @@ def _spread(choice: Choice, n: int, line: str, config: str, words: Sequence[str]
 
 def _algorithms_on_spread(choice: Choice) -> list[Run]:
     lines = choice.algorithms or ALGORITHMS
-    sizes = choice.sizes or (3, 4, 5)
-    return [run for n in sizes for name in lines for run in _spread(choice, n, name, name, REPLAYED.get(name, ()))]
+    return [run for n in choice.sizes or (3, 4, 5) for name in lines for run in _spread(choice, n, name, name)]
 
 
 def _variants(variants: dict[str, tuple[str, ...]]) -> Callable[[Choice], list[Run]]:

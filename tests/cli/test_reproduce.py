@@ -63,6 +63,12 @@ def test_figure_5_at_full_size():
     assert {(found["env_args.n_agents"], found["name"]) for found in settings} == {
         (n, name) for n in (3, 4, 5) for name in ("asae", "coma", "iql", "vdn", "qmix")
     }
+    assert {found["batch_size"] for found in settings if "batch_size" in found} == {8}  # of 150 steps
+
+
+def test_a_user_may_replay_more_in_figure_5():
+    (run,) = FIGURES["fig5"].runs(Choice(seeds=1, algorithms=("iql",), sizes=(3,), words=("batch_size=32",)))
+    assert keys(run)["batch_size"] == 32
 
 
 def test_figures_6_to_8_are_who_against_whom():
