@@ -5,6 +5,8 @@ import pytest
 from situations import battle, order, put, run
 
 from envs.baselines import play
+from envs.battle.maps import TO_ALLIES
+from envs.battle.state import ATTACK
 
 MARINES_NEAR_AND_FAR = [("marine", 16, 19), ("marine", 16, 21)]
 
@@ -52,6 +54,15 @@ def test_it_keeps_to_a_target_in_range_whoever_attacks():
     run(simulator, 4, order(simulator, ("stop",), ("stop",)))
     assert target_of(simulator, 2) == 0
     run(simulator, 12, order(simulator, ("stop",), ("attack", 2)))
+    assert target_of(simulator, 2) == 0
+
+
+def test_beyond_the_scan_range_the_nearest_comes_first():
+    """A stalker shoots from where a zealot does not look for targets; the map sends the zealot to the nearest ally."""
+    simulator = battle([("marine", 16, 22.4), ("stalker", 16, 9)], [("zealot", 16, 16)], order=TO_ALLIES)
+    stalker = simulator.units[0, 1:2]
+    stalker["order"], stalker["target"], stalker["cooldown"] = ATTACK, 2, 20
+    run(simulator, 4)
     assert target_of(simulator, 2) == 0
 
 
