@@ -54,8 +54,11 @@ FURTHER = {
 }
 FURTHER |= {
     name: dict.fromkeys(BATTLING, KITING)
-    | {"asae": f"{KITING} {WIDE} lr=0.001 epochs=8 {trying}", "coma_tuned": f"{KITING} {WIDE} {trying}"}
-    for name, trying in (("3s_vs_3z", "entropy_coef=0.02"), ("2m_vs_1z", "entropy_coef=0.1"))
+    | {"asae": f"{KITING} lr=0.001 epochs=8 {more}", "coma_tuned": f"{KITING} {more}"}
+    for name, more in (
+        ("3s_vs_3z", "critic_hidden_dim=256 entropy_coef=0.02"),
+        ("2m_vs_1z", f"{WIDE} entropy_coef=0.1"),
+    )
 }
 TUNED |= {
     (kind, name): (*BATTLING[name].split(), *further.get(name, "").split())
