@@ -43,15 +43,15 @@ BATTLING = {
     "coma_tuned": f"{ACTING} lr=0.001",
 }
 # where shooters must step back while they reload: memory of one's own shots, since observations lack the weapon's
-# cooldown, and asae's larger steps; where eight agents find much that is half good: more trying at the start, and a
-# network per type of unit; a wider critic in both
+# cooldown, and asae's larger steps; where several types of unit find much that is half good: more trying at the
+# start, and a network per type; a wider critic in both
 KITING = "use_rnn=true obs_last_action=true"
 WIDE = "critic_hidden_dim=128"
 CROWD = f"entropy_coef=0.07 entropy_coef_finish=0.02 entropy_anneal_time=700000 {WIDE} parameter_sharing=types"
 FURTHER = {
     "battle": {"asae": "lr=0.0005 epochs=4 entropy_coef=0.01", "coma_tuned": "entropy_coef=0.01"},
-    "3s5z": {"asae": f"lr=0.001 epochs=4 {CROWD}", "coma_tuned": CROWD},
 }
+FURTHER |= {name: {"asae": f"lr=0.001 epochs=4 {CROWD}", "coma_tuned": CROWD} for name in ("2s3z", "3s5z")}
 FURTHER |= {
     name: dict.fromkeys(BATTLING, KITING)
     | {"asae": f"{KITING} lr=0.001 epochs=8 {more}", "coma_tuned": f"{KITING} {more}"}
