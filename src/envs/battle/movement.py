@@ -239,7 +239,8 @@ def move_all(units: np.ndarray, arena: Arena, bodies: np.ndarray) -> None:
     """Move every unit by its wish, then push apart what overlaps; their wishes and modes stand in ``bodies``."""
     anybody = False
     for i in range(units.shape[0]):
-        units[i].crowded = False  # who fights has found its place
+        if units[i].alive and bodies[MODE, i] != GOING:
+            units[i].side, units[i].full = 0, 0  # who fights has found its place
         bodies[RADIUS, i] = arena.traits[i].separation
         bodies[X, i], bodies[Y, i] = units[i].x, units[i].y
         walker = arena.traits[i].layer != AIR

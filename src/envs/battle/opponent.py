@@ -6,7 +6,8 @@ equals the nearest. It keeps to a target in range of its weapon, but to an unarm
 range, too; from a target out of range it turns to another. (Liquipedia, "Automatic Targeting"; that the attacker comes
 first: gaming.stackexchange.com, "How do units choose which enemy to target in SC2". SMAC's documentation calls
 alternating fire the trick of 2m_vs_1z: who is chased runs, the other shoots and is chased.) Where nobody is within its
-scan range an enemy goes on to where the map sends it. As a group that the game orders to a point keeps its formation,
+scan range an enemy goes on to where the map sends it. A melee unit that finds no place around a target turns to the
+next, and not back before it has fought, or found no place around any. As a group that the game orders to a point keeps its formation,
 every enemy is sent to its own place beside that point. Medivacs heal the nearest wounded friend and follow the others.
 """
 
@@ -44,12 +45,13 @@ def _threat(units: np.ndarray, arena: Arena, i: int, j: int) -> int:
 def find_target(units: np.ndarray, arena: Arena, i: int, reach: float, but: int = -1) -> int:
     """Return the living unit other than ``but`` that i attacks first among those with a gap below ``reach``, or -1.
 
-    Beyond its scan range i does not see who threatens it: there the nearest comes first.
+    Units that it remembers as full are left out. Beyond its scan range i does not see who threatens it: there the
+    nearest comes first.
     """
     best, found, most = math.inf, -1, -1
     others = range(arena.n_allies) if i >= arena.n_allies else range(arena.n_allies, units.shape[0])
     for j in others:
-        if not units[j].alive or j == but or not can_attack(arena, i, j):
+        if not units[j].alive or j == but or units[i].full >> j & 1 or not can_attack(arena, i, j):
             continue
         apart = gap(units, arena, i, j)
         if apart >= reach:
@@ -108,12 +110,12 @@ def _command_fighter(units: np.ndarray, arena: Arena, i: int) -> None:
             if other >= 0 and _threat(units, arena, i, other) > 0:
                 _turn_to(units, i, other)
         return
-    if chasing and units[i].crowded:
-        other = find_target(units, arena, i, scan, target)
-        if other >= 0:
-            units[i].target = other
-        return
     found = find_target(units, arena, i, scan)
+    if found < 0 and units[i].full:
+        units[i].full = 0
+        if chasing:
+            return
+        found = find_target(units, arena, i, scan)
     if found < 0 and chasing and gap(units, arena, i, target) <= arena.traits[i].sight:
         return
     if found < 0 and arena.order == TO_ALLIES:

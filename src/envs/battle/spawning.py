@@ -116,5 +116,5 @@ def spawn(units: np.ndarray, arena: Arena, spawns: np.ndarray, places: np.ndarra
         units[i].shot = -1
         units[i].turn = 0
         units[i].alive = True
-        units[i].crowded = False
+        units[i].side, units[i].full = 0, 0
     _sort_allies(units, arena)

@@ -1,7 +1,9 @@
 """Where a melee unit can get at its target: a free place on the circle from which its weapon reaches.
 
 Who comes to a target around which others fight already goes for the free place that is nearest along the circle, and
-past the nearer end of the wall of fighters in between. The game's own steering is not known.
+past the nearer end of the wall of fighters in between. It keeps to the side that it has taken so, unless the other one
+comes to be nearer by a quarter of a circle: the wall grows at both ends while it walks. The game's own steering is not
+known.
 """
 
 from __future__ import annotations
@@ -23,8 +25,8 @@ _BEYOND = 2.0
 """How much farther away from a unit there may be somebody around its target."""
 _INSIDE = 0.02
 """How far within its reach a place lies."""
-_INERTIA = 0.5
-"""How much farther a unit goes to keep to the side on which it has begun to go around, see :func:`_angle`."""
+_TURN_BACK = 1.0
+"""How much nearer the other side must be for a unit to turn back: 90 degrees of :func:`_angle`."""
 _SLACK = 0.01
 """Room between two units beyond their radii."""
 
@@ -55,11 +57,22 @@ def _is_taken(arena: Arena, bodies: np.ndarray, i: int, solid: int, x: float, y:
 
 
 @lean_kernel
-def _find_place(arena: Arena, bodies: np.ndarray, i: int, target: int, solid: int) -> tuple[bool, float, float]:
+def _angle(ux: float, uy: float, vx: float, vy: float) -> float:
+    """Return how far v is turned to the left of u, -2 to 2 for -180 to 180 degrees (monotonous, not linear)."""
+    dot, cross = ux * vx + uy * vy, ux * vy - uy * vx
+    part = cross / max(abs(dot) + abs(cross), 1e-12)
+    return part if dot >= 0.0 else (2.0 - part if cross >= 0.0 else -2.0 - part)
+
+
+@lean_kernel
+def _find_place(
+    arena: Arena, bodies: np.ndarray, i: int, target: int, solid: int, side: int
+) -> tuple[bool, float, float]:
     """Return whether there is a free place around ``target`` for unit i, and its offset from the target.
 
     The first to be tried is the one straight ahead, then those beside each fighter (where the circle of reach meets
-    the circle of places that touch the fighter); the free one least far along the circle is taken.
+    the circle of places that touch the fighter); the free one least far along the circle is taken, and one on the
+    other side than ``side`` (1 left, -1 right, 0 none) only where it is nearer by a quarter of the circle.
     """
     traits = arena.traits[i]
     reach = traits.range + traits.radius + arena.traits[target].radius - _INSIDE
@@ -72,7 +85,7 @@ def _find_place(arena: Arena, bodies: np.ndarray, i: int, target: int, solid: in
     px, py = reach * ux, reach * uy
     if not _is_taken(arena, bodies, i, solid, x + px, y + py):
         return True, px, py
-    best, found, place_x, place_y = -2.0, False, 0.0, 0.0
+    best, found, place_x, place_y = 5.0, False, 0.0, 0.0
     for near in range(solid):
         j = int(bodies[NEAR, near])
         rx, ry = bodies[X, j] - x, bodies[Y, j] - y
@@ -83,11 +96,12 @@ def _find_place(arena: Arena, bodies: np.ndarray, i: int, target: int, solid: in
         if across < 0.0:
             continue
         across = math.sqrt(across)
-        for side in (-1.0, 1.0):
-            px, py = along * rx - side * across * ry, along * ry + side * across * rx
-            ahead = (px * ux + py * uy) / reach
-            if ahead > best and not _is_taken(arena, bodies, i, solid, x + px, y + py):
-                best, found, place_x, place_y = ahead, True, px, py
+        for end in (-1.0, 1.0):
+            px, py = along * rx - end * across * ry, along * ry + end * across * rx
+            angle = _angle(ux, uy, px, py)
+            turned = abs(angle) + _TURN_BACK * (side * angle > 0.0)
+            if turned < best and not _is_taken(arena, bodies, i, solid, x + px, y + py):
+                best, found, place_x, place_y = turned, True, px, py
     return found, place_x, place_y
 
 
@@ -124,16 +138,12 @@ def _gather(bodies: np.ndarray, i: int, solid: int, first: int) -> int:
 
 
 @lean_kernel
-def _angle(ux: float, uy: float, vx: float, vy: float) -> float:
-    """Return how far v is turned to the left of u, -2 to 2 for -180 to 180 degrees (monotonous, not linear)."""
-    dot, cross = ux * vx + uy * vy, ux * vy - uy * vx
-    part = cross / max(abs(dot) + abs(cross), 1e-12)
-    return part if dot >= 0.0 else (2.0 - part if cross >= 0.0 else -2.0 - part)
-
-
-@lean_kernel
 def _detour(units: np.ndarray, bodies: np.ndarray, i: int, wall: int, ux: float, uy: float) -> tuple[float, float]:
-    """Return the direction past the nearer end of a wall: the front of the row NEAR; (ux, uy) leads into it."""
+    """Return the direction past the nearer end of a wall: the front of the row NEAR; (ux, uy) leads into it.
+
+    It becomes unit i's side, on which it passes, too, what it bumps into there; the end on the other side must be
+    nearer by a quarter of a circle.
+    """
     left, right, left_x, left_y, right_x, right_y = -3.0, 3.0, ux, uy, ux, uy
     for near in range(wall):
         j = int(bodies[NEAR, near])
@@ -153,10 +163,10 @@ def _detour(units: np.ndarray, bodies: np.ndarray, i: int, wall: int, ux: float,
         angle = -2.0 if angle > middle else angle
         if angle < right:
             right, right_x, right_y = angle, x, y
-    if left - _INERTIA * (units[i].turn > 0) < -right - _INERTIA * (units[i].turn < 0):
-        units[i].turn = 1
+    units[i].side = 1 if left - _TURN_BACK * (units[i].side > 0) < -right - _TURN_BACK * (units[i].side < 0) else -1
+    units[i].turn = units[i].side
+    if units[i].side > 0:
         return left_x, left_y
-    units[i].turn = -1
     return right_x, right_y
 
 
@@ -182,7 +192,7 @@ def in_sight(units: np.ndarray, arena: Arena, i: int, j: int) -> bool:
 def close_in(units: np.ndarray, arena: Arena, bodies: np.ndarray, i: int) -> None:
     """Turn the wish of a melee unit that is GOING to its target towards a free place there, and past who is in between.
 
-    Where there is none it goes on straight ahead, and is marked as crowded out.
+    Where there is none it goes on straight ahead, and remembers the target as full.
     """
     traits, target = arena.traits[i], units[i].target
     if units[i].order != ATTACK or traits.range >= _MELEE:
@@ -191,14 +201,15 @@ def close_in(units: np.ndarray, arena: Arena, bodies: np.ndarray, i: int) -> Non
     distance = math.sqrt(wx * wx + wy * wy)
     ahead = distance - traits.range - traits.radius - arena.traits[target].radius + _INSIDE
     if ahead > _LOOK or distance < 1e-9 or not in_sight(units, arena, i, target):
+        units[i].side = 0
         return
     ux, uy = wx / distance, wy / distance
     solid = _find_solid(arena, bodies, i)
     if _is_straight(arena, bodies, i, solid, ux, uy, ahead):
         return
-    found, px, py = _find_place(arena, bodies, i, target, solid)
+    found, px, py = _find_place(arena, bodies, i, target, solid, units[i].side)
     if not found:
-        units[i].crowded = True
+        units[i].full |= 1 << target
         return
     wx, wy = wx + px, wy + py
     distance = math.sqrt(wx * wx + wy * wy)
