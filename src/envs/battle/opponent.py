@@ -5,10 +5,11 @@ as players describe the game's automatic targeting: who is attacking it, before 
 equals the nearest. It keeps to a target in range of its weapon, but to an unarmed one only until an armed one is in
 range, too; from a target out of range it turns to another. (Liquipedia, "Automatic Targeting"; that the attacker comes
 first: gaming.stackexchange.com, "How do units choose which enemy to target in SC2". SMAC's documentation calls
-alternating fire the trick of 2m_vs_1z: who is chased runs, the other shoots and is chased.) Where nobody is within its
-scan range an enemy goes on to where the map sends it. A melee unit that finds no place around a target turns to the
-next, and not back before it has fought, or found no place around any. As a group that the game orders to a point keeps its formation,
-every enemy is sent to its own place beside that point. Medivacs heal the nearest wounded friend and follow the others.
+alternating fire the trick of 2m_vs_1z: who is chased runs, the other shoots and is chased.) A melee unit that finds no
+place around a target turns to the next, and not back before it has fought or has found no place around any. Where
+nobody is within its scan range an enemy goes on to where the map sends it. As a group that the game orders to a point
+keeps its formation, every enemy is sent to its own place beside that point. Medivacs heal the nearest wounded friend
+and follow the others.
 """
 
 from __future__ import annotations

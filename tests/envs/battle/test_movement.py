@@ -234,15 +234,15 @@ def disarm(simulator, n_allies):
     simulator.arena.traits["range"][:n_allies] = -5
 
 
-@pytest.mark.parametrize("y", [15.6, 16.0, 16.2, 16.33])
-def test_a_crowd_closes_the_ring_around_its_prey(y):
+@pytest.mark.parametrize(("y", "most"), [(15.6, 6), (16.0, 6), (16.2, 7), (16.33, 7)])
+def test_a_crowd_closes_the_ring_around_its_prey(y, most):
     column = [("zergling", 20 + 0.8 * (k // 3), 15.2 + 0.8 * (k % 3)) for k in range(12)]
     simulator = battle([("zealot", 16, y)], column, order=TO_ALLIES)
     disarm(simulator, 1)
     run(simulator, 16 * 3)
     assert in_reach(simulator, 0) >= 5
     run(simulator, 16)
-    assert in_reach(simulator, 0) >= 6  # of 7 at most
+    assert in_reach(simulator, 0) >= most  # room for 7 where the first ones stand well
 
 
 def test_a_crowd_goes_around_a_wall_of_those_it_fights():
@@ -335,13 +335,30 @@ def test_a_crowd_finds_its_places_around_a_group(prey, y):
     assert striking(simulator)[0] >= 18
 
 
+def two_full_rings(others, extra):
+    """Two zealots, seven zerglings around each; more zealots and zerglings."""
+    around = np.linspace(0, 2 * np.pi, 7, endpoint=False)
+    rings = [("zergling", 16 + 3 * k + 0.97 * np.cos(a), 16 + 0.97 * np.sin(a)) for k in (0, 1) for a in around]
+    prey = [("zealot", 16, 16), ("zealot", 19, 16), *others]
+    simulator = battle(prey, [*rings, *extra], order=TO_ALLIES)
+    disarm(simulator, len(prey))
+    return simulator
+
+
 def test_who_is_crowded_out_by_two_goes_on_to_the_third():
     """The nearest two are full: the zergling must not turn back to the first, but go for the one with room."""
-    around = np.linspace(0, 2 * np.pi, 7, endpoint=False)
-    full = [(16 + 3 * k + 0.97 * np.cos(a), 16 + 0.97 * np.sin(a)) for k in (0, 1) for a in around]
-    pack = [("zergling", x, y) for x, y in full] + [("zergling", 17.5, 18)]
-    simulator = battle([("zealot", 16, 16), ("zealot", 19, 16), ("zealot", 17.5, 23)], pack, order=TO_ALLIES)
-    disarm(simulator, 3)
+    simulator = two_full_rings([("zealot", 17.5, 23)], [("zergling", 17.5, 18)])
     run(simulator, 16 * 5)
     assert simulator.units["target"][0, -1] == 2
     assert striking(simulator) == (15, 0)
+
+
+@pytest.mark.parametrize("fallen", [2, 9])
+def test_who_found_all_full_looks_around_anew(fallen):
+    """Whichever of the two a fighter of which falls, the one that waits takes its place."""
+    simulator = two_full_rings([], [("zergling", 17.5, 18)])
+    run(simulator, 16 * 3)
+    assert striking(simulator)[0] == 14
+    simulator.kill(0, np.array([fallen]))
+    run(simulator, 16 * 4)
+    assert striking(simulator)[0] == 14  # again
