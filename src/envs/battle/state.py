@@ -47,9 +47,9 @@ UNIT = np.dtype(
 in cells per loop (of units that accelerate); ``order``, ``target`` and ``goal`` are what it does now; ``post`` is where
 the map sends an enemy; ``windup`` counts down to the damage of the attack that it has begun, ``backswing`` to the end
 of one, ``second`` to the second hit on ``second_target`` (0: none); ``shot`` is the unit that it shot at or healed last
-in this step (-1: none); ``turn`` is the side on which it goes around what is in its way,
-``side`` the one on which it goes around its target (1 left, -1 right, 0 none yet); bit j of ``full`` is set where it
-found no free place around unit j since it last fought. A dead unit keeps its last place, with health and shield 0.
+in this step (-1: none); ``turn`` is the side on which it goes around what is in its way, ``side`` the one on which it
+goes around its target (1 left, -1 right, 0 none yet); bit j of ``full`` is set where an enemy found no free place
+around ally j since it last fought. A dead unit keeps its last place, with health and shield 0.
 """
 
 ORDER = np.dtype([("kind", "i8"), ("target", "i8"), ("x", "f8"), ("y", "f8")], align=True)

@@ -192,7 +192,7 @@ def in_sight(units: np.ndarray, arena: Arena, i: int, j: int) -> bool:
 def close_in(units: np.ndarray, arena: Arena, bodies: np.ndarray, i: int) -> None:
     """Turn the wish of a melee unit that is GOING to its target towards a free place there, and past who is in between.
 
-    Where there is none it goes on straight ahead, and remembers the target as full.
+    Where there is none it goes on straight ahead, and an enemy remembers the target as full.
     """
     traits, target = arena.traits[i], units[i].target
     if units[i].order != ATTACK or traits.range >= _MELEE:
@@ -209,7 +209,8 @@ def close_in(units: np.ndarray, arena: Arena, bodies: np.ndarray, i: int) -> Non
         return
     found, px, py = _find_place(arena, bodies, i, target, solid, units[i].side)
     if not found:
-        units[i].full |= 1 << target
+        if i >= arena.n_allies:  # agents choose their targets themselves
+            units[i].full |= 1 << target
         return
     wx, wy = wx + px, wy + py
     distance = math.sqrt(wx * wx + wy * wy)
