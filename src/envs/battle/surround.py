@@ -85,7 +85,7 @@ def _find_place(
     px, py = reach * ux, reach * uy
     if not _is_taken(arena, bodies, i, solid, x + px, y + py):
         return True, px, py
-    best, found, place_x, place_y = 5.0, False, 0.0, 0.0
+    best, found, place_x, place_y = math.inf, False, 0.0, 0.0
     for near in range(solid):
         j = int(bodies[NEAR, near])
         rx, ry = bodies[X, j] - x, bodies[Y, j] - y
@@ -141,8 +141,8 @@ def _gather(bodies: np.ndarray, i: int, solid: int, first: int) -> int:
 def _detour(units: np.ndarray, bodies: np.ndarray, i: int, wall: int, ux: float, uy: float) -> tuple[float, float]:
     """Return the direction past the nearer end of a wall: the front of the row NEAR; (ux, uy) leads into it.
 
-    It becomes unit i's side, on which it passes, too, what it bumps into there; the end on the other side must be
-    nearer by a quarter of a circle.
+    That end's side becomes unit i's, also for what it bumps into there; it is the other one's than before only where
+    that is nearer by a quarter of a circle.
     """
     left, right, left_x, left_y, right_x, right_y = -3.0, 3.0, ux, uy, ux, uy
     for near in range(wall):

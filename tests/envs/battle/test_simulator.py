@@ -52,7 +52,7 @@ def test_eight_loops_are_eight_single_loops(name):
         single.step(orders, active, loops=1)
         single.step(None, active, loops=2)
         single.step(None, active, loops=5)
-        for field in ("x", "y", "health", "shield", "cooldown", "alive", "order", "turn"):
+        for field in ("x", "y", "health", "shield", "cooldown", "alive", "order", "turn", "side", "full"):
             np.testing.assert_array_equal(whole.units[field], single.units[field], err_msg=field)
     assert (whole.loops == 200).all()
 
