@@ -34,7 +34,8 @@ from envs.rng import uniform
 @lean_kernel
 def gap(units: np.ndarray, arena: Arena, i: int, j: int) -> float:
     """Return the distance between the edges of two units, negative where they overlap."""
-    centers = math.hypot(units[j].x - units[i].x, units[j].y - units[i].y)
+    dx, dy = units[j].x - units[i].x, units[j].y - units[i].y
+    centers = math.sqrt(dx * dx + dy * dy)
     return centers - arena.traits[i].radius - arena.traits[j].radius
 
 

@@ -217,7 +217,7 @@ def _resolve(arena: Arena, bodies: np.ndarray) -> float:
     n_units = arena.traits.shape[0]
     for i in range(n_units - 1):
         radius = bodies[RADIUS, i] - _TOUCH
-        if touching(bodies, bodies[X, i], bodies[Y, i], radius) <= 1:  # itself
+        if bodies[X, i] >= FAR or touching(bodies, bodies[X, i], bodies[Y, i], radius) <= 1:  # itself
             continue
         for j in range(i + 1, n_units):
             rx, ry, touch = bodies[X, j] - bodies[X, i], bodies[Y, j] - bodies[Y, i], bodies[RADIUS, j] + radius
