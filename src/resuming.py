@@ -8,14 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from components import checkpoint
+from core.comparing import FREE, different, flattened
 from core.errors import UserError
-from core.settings import as_json
 
 NOT_RESUMED = {"resume", "checkpoint_path", "load_step", "evaluate"}
-FREE = {  # they change how long, where and how a run is recorded, not what it computes
-    "t_max", "quiet", "label", "use_tensorboard", "local_results_path", "save_model", "save_model_interval",
-    "log_interval", "render", "save_replay", "replay_format", "replay_episodes", "torch_threads", "device",
-}  # fmt: skip
 
 
 def models_folder(path: str | Path) -> Path:
@@ -53,13 +49,6 @@ def resumed(path: Any) -> tuple[Path, dict[str, Any]]:
     return found, checkpoint.read_settings(found)
 
 
-def different(saved: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Return the settings that are not the same: key (``env_args.x``) -> (saved, now), None where absent."""
-    saved, now = flattened(saved), flattened(now)
-    keys = dict.fromkeys([*saved, *now])
-    return {key: (saved.get(key), now.get(key)) for key in keys if saved.get(key) != now.get(key)}
-
-
 def shape_differences(saved: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     """Settings that differ and can change a network's shape, in words; empty where nothing is known.
 
@@ -74,15 +63,6 @@ def shape_differences(saved: Mapping[str, Any], now: Mapping[str, Any]) -> str:
 def in_words(found: Mapping[str, tuple[Any, Any]]) -> str:
     """What :func:`different` found, for a message."""
     return ", ".join(f"{key}={there!r} there and {here!r} here" for key, (there, here) in found.items())
-
-
-def flattened(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings as Sacred records them, with dotted keys (``env_args.x``, ``team.prey.lr``)."""
-    plain = as_json(settings)
-    while nested := [key for key, value in plain.items() if isinstance(value, dict)]:
-        for key in nested:
-            plain |= {f"{key}.{inner}": value for inner, value in plain.pop(key).items()}
-    return plain
 
 
 def check_same_run(now: Mapping[str, Any], saved: Mapping[str, Any], origins: Mapping[str, str]) -> None:

@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from components import checkpoint
+from core.comparing import FREE, different, flattened
 from core.errors import UserError
 from options import resolve
-from resuming import FREE, different, flattened, models_folder
+from resuming import models_folder
 
 MAIN = Path(__file__).resolve().parent / "main.py"
 NOT_COMPARED = (FREE - {"t_max"}) | {"resume", "load_step"}

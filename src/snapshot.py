@@ -13,11 +13,12 @@ from typing import Any
 from torch import nn
 
 from components import checkpoint
+from core.comparing import different
 from core.errors import UserError
 from core.settings import TEAM
 from experiment import Experiment
 from options import Options
-from resuming import different, in_words, shape_differences
+from resuming import in_words, shape_differences
 from team import Team
 
 ALGORITHM = ("learner", "mac", "mixer")  # settings that make another algorithm, whatever the networks' shapes

@@ -6,9 +6,9 @@ import pytest
 import figures
 import reproduce
 import run_set
+from core.comparing import flattened
 from figures import FIGURES, Choice
 from observers.curves import Curve
-from resuming import flattened
 
 
 @pytest.fixture
