@@ -131,7 +131,7 @@ class Experiment:
             kinds = {"test_": s.test_greedy} | ({"test_sampled_": False} if s.test_sampled else {})
             try:
                 for prefix, greedy in kinds.items():
-                    _, played[prefix] = runner.collect(self.controllers, s.test_nepisode, t_env=None, greedy=greedy)
+                    played[prefix] = runner.play(self.controllers, s.test_nepisode, t_env=None, greedy=greedy)
             except BaseException:
                 runner.launched = launched
                 for name, controller in self.controllers.items():

@@ -22,7 +22,7 @@ def film(experiment: Experiment, path: Path) -> Path:
     frames: list[np.ndarray] = []
     drawn = experiment.spec.can_render
     try:
-        runner.collect(
+        runner.play(
             experiment.controllers,
             experiment.settings.replay_episodes,
             t_env=None,

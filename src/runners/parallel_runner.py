@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal, TypeVar
 
 import numpy as np
-import torch
 
 from core.data import EnvSpec, EpisodeBatch, EpisodeStats, TeamSpec, TimeStep
 from core.protocols import Controller, VecEnv
+from runners.storage import Episodes, Index, Returns
 
 SeedOf = Callable[[int], int]
-Index = tuple[Any, Any]  # rows and time steps, or slices: what an assignment to [B, T, ...] takes
+OnStep = Callable[[np.ndarray], None]
+Store = TypeVar("Store", bound=Returns)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,48 +39,6 @@ class Rewards:
             return rewards
         total = rewards.sum(1, keepdims=True)
         return total if self.scalarisation == "sum" else total / rewards.shape[1]
-
-
-class _Episodes:
-    """Storage of one team's B episodes while they are gathered; becomes an EpisodeBatch."""
-
-    def __init__(self, n_episodes: int, limit: int, team: TeamSpec, reward_dim: int) -> None:
-        self.team = team
-        agents = team.n_agents
-        self.obs = np.zeros((n_episodes, limit + 1, agents, team.obs_dim), np.float32)
-        self.state = None if team.state_is_joint_obs else np.zeros((n_episodes, limit + 1, team.state_dim), np.float32)
-        self.available = np.ones((n_episodes, limit + 1, agents, team.n_actions), bool)
-        self.actions = np.zeros((n_episodes, limit, agents), np.int64)
-        self.rewards = np.zeros((n_episodes, limit, reward_dim), np.float32)
-
-    def clear(self, row: int) -> None:
-        """Forget an episode that was dropped."""
-        self.obs[row] = 0
-        self.available[row] = True
-        self.actions[row] = 0
-        self.rewards[row] = 0
-        if self.state is not None:
-            self.state[row] = 0
-
-    def batch(self, length: np.ndarray, terminated: np.ndarray) -> EpisodeBatch:
-        n_steps = int(length.max())
-        steps = np.arange(n_steps)
-        mask = steps < length[:, None]
-        ends = (steps == length[:, None] - 1) & terminated[:, None]
-
-        def take(array: np.ndarray, rows: int) -> torch.Tensor:
-            return torch.from_numpy(array[:, :rows])
-
-        obs = take(self.obs, n_steps + 1)
-        return EpisodeBatch(
-            obs=obs,
-            state=obs.flatten(2) if self.state is None else take(self.state, n_steps + 1),
-            available=take(self.available, n_steps + 1),
-            actions=take(self.actions, n_steps),
-            rewards=take(self.rewards, n_steps),
-            terminated=torch.from_numpy(ends),
-            mask=torch.from_numpy(mask),
-        )
 
 
 class ParallelRunner:
@@ -118,7 +77,6 @@ class ParallelRunner:
         *,
         t_env: int | None,
         greedy: bool = False,
-        on_step: Callable[[np.ndarray], None] | None = None,
     ) -> tuple[dict[str, EpisodeBatch], EpisodeStats]:
         """Gather ``n_episodes`` whole episodes.
 
@@ -127,33 +85,38 @@ class ParallelRunner:
             n_episodes: B.
             t_env: environment steps so far, for exploration; None in tests.
             greedy: act greedily.
-            on_step: called with the active slots (bool [N]) after every reset and step (drawing).
 
         Returns:
             team -> batch, and the statistics of the episodes.
         """
-        collection = _Collection(self, list(controllers.values()), n_episodes)
-        info_keys, dropped = self.spec.info_keys, 0
-        info = {key: np.zeros(n_episodes) for key in info_keys}
-        step = collection.begin(on_step)
-        while len(collection.slots):
-            actions = [
-                controller.act(team, t_env=t_env, greedy_policy=greedy)
-                for controller, team in zip(controllers.values(), step.teams, strict=True)
-            ]
-            step = collection.step(actions)
-            if on_step is not None:
-                on_step(collection.active)
-            finished = collection.active & (step.terminated | step.truncated | step.failed)
-            if finished.any():
-                dropped += int(step.failed[finished].sum())
-                for key in info_keys:
-                    done = np.flatnonzero(finished & ~step.failed)
-                    info[key][collection.row[done]] = step.info[key][done]
-                step = collection.finish(np.flatnonzero(finished), step)
-                if on_step is not None and len(collection.slots):
-                    on_step(collection.active & finished)
-        return collection.result(controllers, info, dropped)
+        stores = self._stores(Episodes, n_episodes)
+        collection = _Collection(self, controllers, n_episodes, stores)
+        stats = collection.play(t_env=t_env, greedy=greedy)
+        batches = [store.batch(stats.lengths, collection.terminated) for store in stores]
+        return dict(zip(controllers, batches, strict=True)), stats
+
+    def play(
+        self,
+        controllers: Mapping[str, Controller],
+        n_episodes: int,
+        *,
+        t_env: int | None,
+        greedy: bool = False,
+        on_step: OnStep | None = None,
+    ) -> EpisodeStats:
+        """As :meth:`collect`, for tests and films: nothing of the episodes is kept but the statistics.
+
+        Args:
+            controllers, n_episodes, t_env, greedy: see there.
+            on_step: called with the active slots (bool [N]) after every reset and step (drawing).
+        """
+        collection = _Collection(self, controllers, n_episodes, self._stores(Returns, n_episodes))
+        return collection.play(t_env=t_env, greedy=greedy, on_step=on_step)
+
+    def _stores(self, kind: type[Store], n_episodes: int) -> list[Store]:
+        """One for every team."""
+        spec = self.spec
+        return [kind(n_episodes, spec.episode_limit, team, self.rewards.dim(team)) for team in spec.teams]
 
 
 class EpisodeRunner(ParallelRunner):
@@ -166,15 +129,20 @@ class EpisodeRunner(ParallelRunner):
 
 
 class _Collection:
-    """One call of collect: which slot plays which episode, and where its steps go."""
+    """One call of collect or play: which slot plays which episode, and where its steps go."""
 
-    def __init__(self, runner: ParallelRunner, controllers: list[Controller], n_episodes: int) -> None:
-        self.runner, self.env, self.controllers = runner, runner.env, controllers
-        spec, n = runner.spec, runner.env.n_envs
+    def __init__(
+        self,
+        runner: ParallelRunner,
+        controllers: Mapping[str, Controller],
+        n_episodes: int,
+        stores: Sequence[Returns],
+    ) -> None:
+        self.runner, self.env = runner, runner.env
+        self.teams, self.controllers = tuple(controllers), tuple(controllers.values())
+        n = runner.env.n_envs
         self.n_episodes = n_episodes
-        self.episodes = [
-            _Episodes(n_episodes, spec.episode_limit, team, runner.rewards.dim(team)) for team in spec.teams
-        ]
+        self.episodes = stores
         self.active = np.arange(n) < n_episodes
         self.slots = np.flatnonzero(self.active)
         self.row = np.arange(n)  # slot -> episode of this batch
@@ -184,7 +152,31 @@ class _Collection:
         self.terminated = np.zeros(n_episodes, bool)
         self.lockstep = n == n_episodes
 
-    def begin(self, on_step: Callable[[np.ndarray], None] | None) -> TimeStep:
+    def play(self, *, t_env: int | None, greedy: bool, on_step: OnStep | None = None) -> EpisodeStats:
+        info_keys, dropped = self.runner.spec.info_keys, 0
+        info = {key: np.zeros(self.n_episodes) for key in info_keys}
+        step = self.begin(on_step)
+        while len(self.slots):
+            actions = [
+                controller.act(team, t_env=t_env, greedy_policy=greedy)
+                for controller, team in zip(self.controllers, step.teams, strict=True)
+            ]
+            step = self.step(actions)
+            if on_step is not None:
+                on_step(self.active)
+            finished = self.active & (step.terminated | step.truncated | step.failed)
+            if finished.any():
+                dropped += int(step.failed[finished].sum())
+                for key in info_keys:
+                    done = np.flatnonzero(finished & ~step.failed)
+                    info[key][self.row[done]] = step.info[key][done]
+                step = self.finish(np.flatnonzero(finished), step)
+                if on_step is not None and len(self.slots):
+                    on_step(self.active & finished)
+        returns = {name: store.returns for name, store in zip(self.teams, self.episodes, strict=True)}
+        return EpisodeStats(returns=returns, lengths=self.length, info=info, dropped=dropped)
+
+    def begin(self, on_step: OnStep | None) -> TimeStep:
         for controller in self.controllers:
             controller.begin(self.env.n_envs)
         step = self._launch(self.slots)
@@ -210,10 +202,7 @@ class _Collection:
     def _store_observations(self, step: TimeStep, slots: np.ndarray, index: Index) -> None:
         source = slice(None) if isinstance(index[0], slice) else slots
         for store, team in zip(self.episodes, step.teams, strict=True):
-            store.obs[index] = team.obs[source]
-            store.available[index] = team.available[source]
-            if store.state is not None:
-                store.state[index] = team.state[source]
+            store.observe(index, team, source)
 
     def step(self, actions: list[np.ndarray]) -> TimeStep:
         slots = self.slots
@@ -221,8 +210,7 @@ class _Collection:
         step = self.env.step(actions, self.active)
         source = slice(None) if isinstance(index[0], slice) else slots
         for store, team, chosen in zip(self.episodes, step.teams, actions, strict=True):
-            store.actions[index] = chosen[source]
-            store.rewards[index] = self.runner.rewards(team.rewards)[source]
+            store.act(index, chosen[source], self.runner.rewards(team.rewards)[source])
         self.time[slots] += 1
         self._store_observations(step, slots, self._index(slots))
         return step
@@ -248,16 +236,3 @@ class _Collection:
         for controller in self.controllers:
             controller.restart(again)
         return self._launch(again)
-
-    def result(
-        self, controllers: Mapping[str, Controller], info: Mapping[str, np.ndarray], dropped: int
-    ) -> tuple[dict[str, EpisodeBatch], EpisodeStats]:
-        batches = {
-            name: store.batch(self.length, self.terminated)
-            for name, store in zip(controllers, self.episodes, strict=True)
-        }
-        returns = {
-            name: store.rewards.sum(1, dtype=np.float64)  # padding is zero
-            for name, store in zip(controllers, self.episodes, strict=True)
-        }
-        return batches, EpisodeStats(returns=returns, lengths=self.length, info=info, dropped=dropped)

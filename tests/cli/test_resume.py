@@ -119,16 +119,16 @@ def test_a_test_that_is_interrupted_is_played_again(cli, tools, monkeypatch):
 
     def test(self, sink):
         if self.t_env >= 600:  # in the sampled test, which draws actions: the greedy one is over
-            collect, calls = self.test_runner.collect, []
+            play, calls = self.test_runner.play, []
 
             def interrupted(*arguments, **named):
                 calls.append(1)
-                result = collect(*arguments, **named)
+                result = play(*arguments, **named)
                 if len(calls) == 2:
                     raise Interrupted(signal.SIGTERM)
                 return result
 
-            monkeypatch.setattr(self.test_runner, "collect", interrupted)
+            monkeypatch.setattr(self.test_runner, "play", interrupted)
         real(self, sink)
 
     monkeypatch.setattr(Experiment, "test", test)

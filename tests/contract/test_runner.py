@@ -1,11 +1,16 @@
 """Runners: whole episodes, the same ones whatever the number of slots, none lost unnoticed."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
 
+from contract_helpers import Recorder
 from core.seeding import episode_seed
+from filming import film
 from runners.parallel_runner import EpisodeRunner, ParallelRunner, Rewards
+from runners.storage import Episodes
 from toy_vec_envs import ToyArgs, ToyVecEnv
 
 
@@ -159,9 +164,47 @@ def test_more_slots_than_episodes_leaves_the_rest_alone():
 
 def test_every_step_can_be_seen():
     runner, seen = make(2, limit=4), []
-    collect(runner, 5, on_step=lambda active: seen.append(active.copy()))
+    teams = {"agents": Scripted()}
+    runner.play(teams, 5, t_env=None, on_step=lambda active: seen.append(active.copy()))
     _, stats = collect(make(2, limit=4), 5)
     assert sum(active.sum() for active in seen) == stats.lengths.sum() + 5  # every step and every reset
+
+
+@pytest.mark.parametrize("n_envs", [1, 3, 10])
+@pytest.mark.parametrize("args", [{}, {"n_teams": 2, "individual_rewards": True}, {"fail_every": 3}], ids=str)
+def test_what_is_played_has_the_statistics_of_what_is_gathered(args, n_envs):
+    rewards = Rewards(common=False)
+    gathered, played = (make(n_envs, rewards=rewards, **args) for _ in range(2))
+    _, expected = collect(gathered, 10)
+    stats = played.play({team.name: Scripted() for team in played.spec.teams}, 10, t_env=0)
+    assert stats.returns.keys() == expected.returns.keys()
+    for team, returns in stats.returns.items():
+        np.testing.assert_array_equal(returns, expected.returns[team])
+    np.testing.assert_array_equal(stats.lengths, expected.lengths)
+    np.testing.assert_array_equal(stats.info["hits"], expected.info["hits"])
+    assert stats.dropped == expected.dropped
+    assert played.launched == gathered.launched
+
+
+def test_tests_and_films_keep_no_observations(make_experiment, tmp_path, monkeypatch):
+    experiment = make_experiment("coma", "test_sampled=true", "test_nepisode=5", "replay_episodes=1")
+    monkeypatch.setattr(Episodes, "__init__", lambda *rest: pytest.fail("this keeps every step"))
+    sink = Recorder()
+    experiment.test(sink)
+    assert [len(stats.lengths) for _, _, stats in sink.tests] == [5, 5]
+    assert film(experiment, tmp_path / "film.gif").exists()
+
+
+def test_memory_of_a_test_does_not_grow_with_its_episodes():
+    runner = make(2, limit=50, n_agents=20)
+    peaks = []
+    for n_episodes in (10, 40):
+        tracemalloc.start()
+        runner.play({"agents": Scripted()}, n_episodes, t_env=None)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    one_episode = 51 * 20 * runner.spec.teams[0].obs_dim * 4  # bytes of its observations
+    assert peaks[1] - peaks[0] < one_episode
 
 
 @pytest.mark.parametrize(

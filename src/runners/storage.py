@@ -1,0 +1,93 @@
+"""Where the steps of episodes go while they are gathered: all of a step for training, its rewards alone for tests."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from core.data import EpisodeBatch, TeamSpec, TeamStep
+
+Index = tuple[Any, Any]  # rows and time steps, or slices: what an assignment to [B, T, ...] takes
+
+
+class Returns:
+    """One team's returns of B episodes, and nothing else of them."""
+
+    def __init__(self, n_episodes: int, limit: int, team: TeamSpec, reward_dim: int) -> None:
+        self.team = team
+        self.returns = np.zeros((n_episodes, reward_dim))
+
+    def observe(self, index: Index, step: TeamStep, source: Any) -> None:
+        """See what the agents see; ``source`` chooses the slots."""
+
+    def act(self, index: Index, actions: np.ndarray, rewards: np.ndarray) -> None:
+        """See what they did and what it brought: int64 [K, A] and float32 [K, R]."""
+        self.returns[index[0]] += rewards
+
+    def clear(self, row: int) -> None:
+        """Forget an episode that was dropped."""
+        self.returns[row] = 0
+
+
+class Episodes(Returns):
+    """All of one team's B episodes."""
+
+    def __init__(self, n_episodes: int, limit: int, team: TeamSpec, reward_dim: int) -> None:
+        super().__init__(n_episodes, limit, team, reward_dim)
+        agents = team.n_agents
+        self.obs = np.zeros((n_episodes, limit + 1, agents, team.obs_dim), np.float32)
+        self.state = None if team.state_is_joint_obs else np.zeros((n_episodes, limit + 1, team.state_dim), np.float32)
+        self.available = np.ones((n_episodes, limit + 1, agents, team.n_actions), bool)
+        self.actions = np.zeros((n_episodes, limit, agents), np.int64)
+        self.rewards = np.zeros((n_episodes, limit, reward_dim), np.float32)
+
+    def observe(self, index: Index, step: TeamStep, source: Any) -> None:
+        """Keep what the agents see."""
+        self.obs[index] = step.obs[source]
+        self.available[index] = step.available[source]
+        if self.state is not None:
+            self.state[index] = step.state[source]
+
+    def act(self, index: Index, actions: np.ndarray, rewards: np.ndarray) -> None:
+        """Keep what they did and what it brought."""
+        super().act(index, actions, rewards)
+        self.actions[index] = actions
+        self.rewards[index] = rewards
+
+    def clear(self, row: int) -> None:
+        """Forget an episode that was dropped."""
+        super().clear(row)
+        self.obs[row] = 0
+        self.available[row] = True
+        self.actions[row] = 0
+        self.rewards[row] = 0
+        if self.state is not None:
+            self.state[row] = 0
+
+    def batch(self, length: np.ndarray, terminated: np.ndarray) -> EpisodeBatch:
+        """The episodes, cut to the longest.
+
+        Args:
+            length: int64 [B].
+            terminated: bool [B], whether the last step was a true end.
+        """
+        n_steps = int(length.max())
+        steps = np.arange(n_steps)
+        mask = steps < length[:, None]
+        ends = (steps == length[:, None] - 1) & terminated[:, None]
+
+        def take(array: np.ndarray, rows: int) -> torch.Tensor:
+            return torch.from_numpy(array[:, :rows])
+
+        obs = take(self.obs, n_steps + 1)
+        return EpisodeBatch(
+            obs=obs,
+            state=obs.flatten(2) if self.state is None else take(self.state, n_steps + 1),
+            available=take(self.available, n_steps + 1),
+            actions=take(self.actions, n_steps),
+            rewards=take(self.rewards, n_steps),
+            terminated=torch.from_numpy(ends),
+            mask=torch.from_numpy(mask),
+        )
