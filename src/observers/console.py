@@ -14,10 +14,9 @@ from rich.file_proxy import FileProxy
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
+from observers.importance import importance, returns, successes, worth_a_row
 from observers.tee import Tee
 
-FIRST = ("return_mean", "battle_won_mean", "return_std", "ep_length_mean", "loss", "critic_loss", "pg_loss")
-LAST = ("grad_norm", "dropped_episodes", "epsilon")
 IN_LINE = (2, 2, 3, 0)  # metrics in a plain line, of each group of `importance`
 WINDOW = 60.0  # seconds over which the speed is measured
 
@@ -35,16 +34,6 @@ def duration(seconds: float) -> str:
     whole = int(seconds)
     clock = f"{whole % 86400 // 3600}:{whole % 3600 // 60:02d}:{whole % 60:02d}"
     return f"{whole // 86400} d {clock}" if whole >= 86400 else clock
-
-
-def importance(name: str) -> tuple[int, int, str]:
-    """Sort key of a metric: test results, training returns, then the rest; diagnostics of agents last."""
-    base = name.removeprefix("test_")
-    places = [i for i, word in enumerate(FIRST) if base == word or base.endswith("_" + word)]
-    if "agent_" in base or base.endswith(LAST):
-        return 3, 0, name
-    group = 0 if name.startswith("test_") else 1 if places and places[0] < 4 else 2
-    return group, places[0] if places else len(FIRST), name
 
 
 class Console:
@@ -158,7 +147,7 @@ class Console:
             self._stream.record(text + "\n")
 
     def progress(self, t_env: int, metrics: Mapping[str, float]) -> None:
-        """Move the bar; ``metrics`` are the latest values (the test return is shown beside it)."""
+        """Move the bar; ``metrics`` are the latest values (the one that counts is shown beside it)."""
         now = self._clock()
         self._t_env = t_env
         if now - self._marks[-1][0] >= 1.0 or len(self._marks) < 2:
@@ -166,7 +155,8 @@ class Console:
             while len(self._marks) > 2 and now - self._marks[1][0] > WINDOW:
                 self._marks.popleft()
         if self._bar is not None:
-            shown = [self._where(t_env), *(f"{key} {short(metrics[key])}" for key in _headline(metrics))]
+            counts = successes(metrics) or returns(metrics)
+            shown = [self._where(t_env), *(f"{key} {short(metrics[key])}" for key in counts)]
             self._bar.update(self._bar.task_ids[0], completed=t_env, text="  ".join(shown))
 
     def _where(self, t_env: int) -> str:
@@ -187,13 +177,15 @@ class Console:
         """
         if self._quiet:
             return
-        names = sorted(metrics, key=importance)
+        names = worth_a_row(metrics)
         now = self._clock()
         if self._rich is None:
             if last or now - self._said >= self._every:
                 self._said, self._shown = now, dict(metrics)
-                groups = [[name for name in names if importance(name)[0] == i][:n] for i, n in enumerate(IN_LINE)]
-                values = [f"{name} {short(metrics[name])}" for group in groups for name in group]
+                counts = successes(metrics) + returns(metrics)
+                groups = [[name for name in names if importance(name)[0] == i] for i in range(len(IN_LINE))]
+                rest = [name for group, n in zip(groups, IN_LINE, strict=True) for name in group[:n]]
+                values = [f"{name} {short(metrics[name])}" for name in dict.fromkeys(counts + rest)]
                 self._say("  ".join([self._where(t_env), "|", *values]))
             return
         self._shown = dict(metrics)
@@ -222,23 +214,11 @@ class Console:
             return
         if metrics and self._shown != dict(metrics):
             self.table(self._t_env, metrics, last=True)
-        final = "".join(f", {key} {short(metrics[key])}" for key in _headline(metrics))
+        final = "".join(f", {key} {short(metrics[key])}" for key in successes(metrics) + returns(metrics))
         lines = [f"{status} after {self._t_env:,} steps in {duration(self._clock() - self._started)}{final}"]
         lines += [f"Results: {results}"] if results else []
         style = "bold green" if status == "COMPLETED" else "bold yellow" if status != "FAILED" else "bold red"
         self._say("\n".join(lines), style=style, styled=1)
-
-
-def _headline(metrics: Mapping[str, float]) -> list[str]:
-    """Return the names of the test returns (one per team), or else of the training returns."""
-    for front in ("test_", ""):
-        found = [
-            key for key in metrics if key.startswith(front) and key.endswith("return_mean") and "agent_" not in key
-        ]
-        found = [key for key in found if not key.startswith("test_sampled_")] or found
-        if found:
-            return found[:2]
-    return []
 
 
 def _coloured(name: str, value: float) -> str:

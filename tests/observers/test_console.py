@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from observers.console import Console, duration, importance, short
+from observers.console import Console, duration, short
+from observers.importance import importance, returns, successes
 from observers.tee import Capture
 
 METRICS = {
@@ -112,3 +113,57 @@ def test_important_metrics_come_first():
     assert sorted(names, key=importance) == [
         "test_return_mean", "test_ep_length_mean", "return_mean", "loss", "epsilon", "test_agent_0_return_mean"
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("names", "counts"),
+    [
+        (["return_mean", "test_return_mean", "battle_won_mean", "test_battle_won_mean"], "test_battle_won_mean"),
+        (["return_mean", "test_return_mean", "test_sampled_success_mean", "test_success_mean"], "test_success_mean"),
+        (["test_capture_rate_mean", "test_captured_mean", "test_all_captured_mean"], "test_capture_rate_mean"),
+        (["test_is_success_mean"], "test_is_success_mean"),
+        (["return_mean", "success_mean"], "success_mean"),
+        (["test_collisions_mean", "test_occupied_landmarks_mean", "test_return_mean", "dropped_rate_mean"], None),
+    ],
+)
+def test_the_number_that_counts_is_the_environments_own_measure_of_success(names, counts):
+    assert successes(dict.fromkeys(names, 0.5)) == ([counts] if counts else [])
+
+
+def test_returns_are_of_tests_where_there_are_tests_and_of_every_team():
+    assert returns({"return_mean": 1, "agent_0_return_mean": 1}) == ["return_mean"]
+    teams = ["prey_return_mean", "test_prey_return_mean", "test_cat_return_mean", "test_sampled_prey_return_mean"]
+    assert returns(dict.fromkeys(teams, 1.0)) == ["test_prey_return_mean", "test_cat_return_mean"]
+    assert returns({"test_sampled_return_mean": 1, "return_mean": 1}) == ["test_sampled_return_mean"]
+
+
+WON = {"test_battle_won_mean": 0.25, "battle_won_mean": 0.125, "test_dropped_episodes": 0.0, "kl_agent_0": 0.5}
+
+
+def test_the_number_that_counts_is_in_the_line_of_a_pipe_and_at_the_end():
+    stream = io.StringIO()
+    console = Console(t_max=1000, stream=stream)
+    console.table(500, METRICS | WON | {"dropped_episodes": 3.0})
+    console.close(status="COMPLETED", results="", metrics=METRICS | WON | {"dropped_episodes": 3.0})
+    line, end = stream.getvalue().splitlines()
+    assert line.partition("|")[2].startswith(
+        "  test_battle_won_mean 0.25  test_return_mean 12.25  battle_won_mean 0.125"
+    )
+    assert end.endswith(", test_battle_won_mean 0.25, test_return_mean 12.25")
+
+
+def test_the_number_that_counts_is_in_the_bar_and_what_says_nothing_is_not_in_the_table(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "160")
+    terminal = Terminal()
+    console = Console(t_max=1000, stream=terminal)
+    console.header("qmix on battle/3m", {})
+    console.progress(500, METRICS | WON)
+    console._bar.refresh()
+    assert "test_battle_won_mean 0.25" in terminal.getvalue()
+    assert "test_return_mean" not in terminal.getvalue()
+    console.table(500, METRICS | WON | {"dropped_episodes": 3.0})
+    console.close(status="COMPLETED", results="", metrics={})
+    shown = terminal.getvalue()
+    assert "dropped_episodes" in shown.replace("test_dropped_episodes", "")  # three are worth a row
+    assert "test_dropped_episodes" not in shown
+    assert "kl_agent_0" not in shown
