@@ -38,8 +38,9 @@ train: $(STAMP)
 	@$(RUN) src/plot.py "$$(ls -td results/sacred/asae/spread/[0-9]*/ | head -n 1)" --metric test_return_mean --out $(CURVE) > /dev/null
 	@echo
 	@echo "The learning curve of this run: $(CURDIR)/$(CURVE)"
-	@echo "Another algorithm on the same problem: $(RUN) src/main.py --config=qmix --env-config=spread"
-	@echo "All curves in one picture:             $(RUN) src/plot.py results --out curves.png"
+	@echo "From here on, in every new shell:      source $(VENV)/bin/activate"
+	@echo "Another algorithm on the same problem: python src/main.py --config=qmix --env-config=spread"
+	@echo "All curves in one picture:             python src/plot.py results --out curves.png"
 
 test: $(STAMP)
 	$(RUN) -m ruff check .

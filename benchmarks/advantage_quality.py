@@ -16,10 +16,13 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
+
+import core.packages  # noqa: F401  (first: it tells of missing packages)
+
+# isort: split
 import numpy as np
 import torch
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 
 from core.data import EpisodeBatch
 from envs.particle.spread import Spread, SpreadArgs

@@ -11,6 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
+import core.packages  # noqa: F401  (first: it tells of missing packages)
 from envs.baselines import play
 from envs.battle.maps import map_names
 

@@ -17,10 +17,13 @@ import sys
 import time
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
+
+import core.packages  # noqa: F401  (first: it tells of missing packages)
+
+# isort: split
 import numpy as np
 from numba import njit
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 from envs.battle.battle import Battle, BattleArgs
 

@@ -18,6 +18,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 
+import core.packages  # noqa: F401  (first: it tells of missing packages)
+
+# isort: split
 import torch
 from torch import Tensor
 from torch.nn import functional as F

@@ -15,6 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 
+import core.packages  # noqa: F401  (first: it tells of missing packages)
 from experiment import Experiment
 from observers.sink import Sink
 from options import resolve

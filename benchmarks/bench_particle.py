@@ -13,9 +13,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
+
+import core.packages  # noqa: F401  (first: it tells of missing packages)
+
+# isort: split
+import numpy as np
 
 from core.registry import load
 from envs import REGISTRY

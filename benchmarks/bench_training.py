@@ -17,6 +17,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 
+import core.packages  # noqa: F401  (first: it tells of missing packages)
+
+# isort: split
 from experiment import Experiment
 from figures import REPLAYED, STEPS, WORLDS
 from observers.sink import Sink

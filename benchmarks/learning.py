@@ -16,6 +16,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 
+import core.packages  # noqa: F401  (first: it tells of missing packages)
 from core.errors import UserError
 from observers.interrupts import Interrupted, interrupts
 from run_set import Run, RunSet

@@ -12,9 +12,12 @@ import argparse
 import sys
 from pathlib import Path
 
-import numpy as np
-
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
+
+import core.packages  # noqa: F401  (first: it tells of missing packages)
+
+# isort: split
+import numpy as np
 
 from experiment import Experiment
 from options import resolve

@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Sequence
 
+import core.packages  # noqa: F401  (first: it tells of missing packages)
 from core.errors import UserError
 from core.settings import config_names
 

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import core.packages  # noqa: F401  (first: it tells of missing packages)
 from core.errors import UserError
 from observers.drawing import draw_curves
 

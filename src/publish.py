@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import core.packages  # noqa: F401  (first: it tells of missing packages)
 from core.errors import UserError
 
 KEPT = re.compile(r"test_.*(return|battle_won|capture_rate|collisions|occupied_landmarks)_mean")

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import core.packages  # noqa: F401  (first: it tells of missing packages)
 from core.errors import UserError
 from core.registry import did_you_mean
 

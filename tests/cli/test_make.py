@@ -27,6 +27,7 @@ def run(*command, **more):
                 "requirements-sc2.txt",
                 "--config=asae --env-config=spread",
                 "src/plot.py",
+                "/bin/activate",
             ],
         ),
         ("test", ["-r requirements.txt", "ruff check .", "ruff format --check .", "mypy", 'pytest -q -m "not slow"']),
