@@ -4,6 +4,7 @@
 # PyTorch without CUDA (a tenth of the download): make train TORCH_INDEX=https://download.pytorch.org/whl/cpu
 
 # PySC2 comes along for the tests of the StarCraft II path; SMAC, which is on GitHub alone, comes with install_sc2.sh.
+# s2clientprotocol, from an installation of before, would share its folder with pys2clientprotocol, so both go first.
 
 SHELL := /bin/bash
 VENV ?= .venv
@@ -30,6 +31,7 @@ $(STAMP): requirements.txt requirements-sc2.txt
 	@test -x $(RUN) || { echo "Making $(VENV)"; $(PYTHON) -m venv $(VENV) || { echo "Making $(VENV) failed (Debian and Ubuntu: apt install python3.11-venv)"; rm -rf $(VENV); exit 1; }; }
 	@echo "Installing requirements.txt into $(VENV) (a few minutes the first time)"
 	@$(RUN) -m pip install --quiet --disable-pip-version-check $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -r requirements.txt
+	@! $(RUN) -m pip show --quiet s2clientprotocol 2> /dev/null || $(RUN) -m pip uninstall --quiet --yes s2clientprotocol pys2clientprotocol
 	@$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps -r <(grep -v '^smac ' requirements-sc2.txt)
 	@touch $@
 

@@ -193,6 +193,11 @@ install_maps() {
 install_packages() {
     say "Installing requirements-sc2.txt with $PYTHON"
     local list="$ROOT/requirements-sc2.txt"
+    # the older form of the game's messages, in the same folder as the newer: both go, the newer comes anew
+    if "$PYTHON" -m pip show --quiet s2clientprotocol > /dev/null 2>&1; then
+        "$PYTHON" -m pip uninstall --quiet --yes s2clientprotocol pys2clientprotocol ||
+            fail "pip could not uninstall s2clientprotocol (its reason is above)"
+    fi
     "$PYTHON" -m pip install --quiet --disable-pip-version-check --no-deps \
         "${SMAC_PACKAGE:-$(grep '^smac ' "$list")}" -r <(grep -v '^smac ' "$list") ||
         fail "pip could not install requirements-sc2.txt (its reason is above)"

@@ -1,7 +1,6 @@
 """What StarCraft II needs on this machine, checked from files alone before any process starts.
 
-Nothing of the game's packages is imported here: they need settings of protobuf that would come too late for a process
-that has loaded it.
+Nothing of the game's packages is imported here, so a missing one is told before a worker process starts.
 """
 
 from __future__ import annotations
@@ -17,13 +16,16 @@ from core.registry import did_you_mean
 
 ROOT = Path(__file__).resolve().parents[2]
 BUNDLED = ROOT / "3rdparty" / "StarCraftII"
-PROTOBUF_SWITCH = "PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION"
+PROTOBUFS = ("6", "7")
+"""Major versions that read pys2clientprotocol 1.0.2."""
 
 _INSTALLER = ROOT / "install_sc2.sh"
-_INSTALL = f"{sys.executable} -m pip install --no-deps -r {ROOT / 'requirements-sc2.txt'}"
+_PIP = f"{sys.executable} -m pip"
+_INSTALL = f"{_PIP} install --no-deps -r {ROOT / 'requirements-sc2.txt'}"
+_MESSAGES, _OLD_MESSAGES = "pys2clientprotocol", "s2clientprotocol"  # on PyPI; both are the module s2clientprotocol
 _MODULES = {
     "pysc2": "pysc2",
-    "s2clientprotocol": "s2clientprotocol",
+    "s2clientprotocol": _MESSAGES,
     "websocket": "websocket-client",
     "portpicker": "portpicker",
     "absl": "absl-py",
@@ -41,7 +43,7 @@ def check_needs(map_name: str) -> Path:
     _check_map(folder, map_name)
     _check_smac()
     _check_packages()
-    _check_protobuf()
+    _check_messages()
     return folder
 
 
@@ -89,7 +91,7 @@ def _check_smac() -> None:
     if not any((place / "env" / "starcraft2" / "starcraft2.py").is_file() for place in places):
         raise UserError(
             f"The package 'smac' that is installed ({found.origin or places}) is another one: PyPI's smac is SMAC3, "
-            f"which is unrelated. Mend it: {sys.executable} -m pip uninstall -y smac && {_INSTALL}"
+            f"which is unrelated. Mend it: {_PIP} uninstall -y smac && {_INSTALL}"
         )
 
 
@@ -99,15 +101,25 @@ def _check_packages() -> None:
         raise UserError(f"SMAC needs Python packages that are missing: {', '.join(missing)}. Mend it: {_INSTALL}")
 
 
-def _check_protobuf() -> None:
-    """Check protobuf: the game's messages are in a form that its compiled versions refuse from 4.21 on."""
-    try:
-        version = importlib.metadata.version("protobuf")
-    except importlib.metadata.PackageNotFoundError:
-        raise UserError(f"SMAC needs a Python package that is missing: protobuf. Mend it: {_INSTALL}") from None
-    chosen = os.environ.get(PROTOBUF_SWITCH, "python")
-    if int(version.split(".")[0]) >= 4 and chosen != "python":
+def _check_messages() -> None:
+    """Check the form of the game's messages: the older one is refused by the protobuf of today, or spoils the other."""
+    if _version(_OLD_MESSAGES):
+        beside = f" beside {_MESSAGES}, into the same folder" if _version(_MESSAGES) else ""
         raise UserError(
-            f"protobuf {version} with {PROTOBUF_SWITCH}={chosen} cannot read StarCraft II's messages. "
-            f"Mend it: export {PROTOBUF_SWITCH}=python"
+            f"The package {_OLD_MESSAGES} is installed{beside}: it is the older form of StarCraft II's messages, which "
+            f"takes the place of {_MESSAGES}. Mend it: {_PIP} uninstall -y {_OLD_MESSAGES} {_MESSAGES} && {_INSTALL}"
         )
+    protobuf = _version("protobuf")
+    if protobuf.partition(".")[0] not in PROTOBUFS:
+        raise UserError(
+            f"StarCraft II's messages need protobuf {' or '.join(PROTOBUFS)}, and {protobuf or 'none'} is installed. "
+            f"Mend it: {_INSTALL}"
+        )
+
+
+def _version(package: str) -> str:
+    """Return the version of an installed package, or an empty text."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return ""

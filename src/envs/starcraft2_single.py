@@ -11,7 +11,6 @@ import numpy as np
 
 from core.errors import UserError
 from envs.shared_block import SingleSpec, Slot
-from envs.starcraft2_needs import PROTOBUF_SWITCH
 from envs.worker_process import mix_seed
 
 INFO_KEYS = ("battle_won", "dead_allies", "dead_enemies")
@@ -22,11 +21,10 @@ class GameCrashed(Exception):
 
 
 def _import_smac() -> Any:
-    """Return the class StarCraft2Env. protobuf 4 and later read the game's messages in pure Python only."""
-    os.environ.setdefault(PROTOBUF_SWITCH, "python")
+    """Return the class StarCraft2Env."""
     try:
         from smac.env import StarCraft2Env
-    except (ImportError, TypeError) as error:  # protobuf raises TypeError for messages that it refuses
+    except ImportError as error:
         raise UserError(f"SMAC cannot be imported: {type(error).__name__}: {error}") from error
     return StarCraft2Env
 

@@ -94,16 +94,20 @@ def shop(archives):
 
 @pytest.fixture
 def installer(shop, tmp_path):
-    """Runs the script; its interpreter notes what it is asked to do, and does nothing where ``pretend``."""
+    """Runs the script; its interpreter notes what it is asked to do, and does nothing where ``pretend``.
+
+    ``pip`` is pip's exit status, ``old`` whether s2clientprotocol is installed.
+    """
     notes = tmp_path / "notes"
     python = tmp_path / "python"
 
-    def run(*words, answer=PASSWORD, pretend=True, version="4.10", pip=0, **variables):
+    def run(*words, answer=PASSWORD, pretend=True, version="4.10", pip=0, old=False, **variables):
         file = {"4.10": "SC2.4.10.zip", "4.6.2": "SC2.4.6.2.69232.zip"}[version]
         # pip's -r is a pipe: its content is noted
         python.write_text(
             "#!/usr/bin/env bash\n"
             f'echo "$*" >> {notes}\n'
+            f'case "$2 $3" in "pip show") exit {int(not old)} ;; "pip uninstall") exit 0 ;; esac\n'
             f'if [[ $2 == pip ]]; then cat "${{@: -1}}" >> {notes}; exit {pip}; fi\n'
             + (f'echo "SC2PATH=$SC2PATH" >> {notes}\n' if pretend else f'exec {sys.executable} "$@"\n')
         )
@@ -298,6 +302,13 @@ def test_packages_that_cannot_be_installed_or_do_not_work(installer, tmp_path, m
     assert done.returncode == 2
     assert "PyPI's smac is SMAC3" in done.stderr
     assert "error: the self-test failed" in done.stderr
+
+
+def test_the_older_form_of_the_messages_is_uninstalled_first(installer):
+    notes = installer("--yes", old=True).notes
+    gone = "-m pip uninstall --quiet --yes s2clientprotocol pys2clientprotocol\n"
+    assert notes.index(gone) < notes.index("-m pip install")
+    assert "uninstall" not in installer("--yes").notes.replace(notes, "")
 
 
 def test_another_source_of_smac(installer):
