@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import sys
 from collections.abc import Sequence
 
@@ -48,7 +49,8 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status (2 for a user's mistake)."""
-    args = parser().parse_intermixed_args(argv)
+    given = list(sys.argv[1:] if argv is None else argv)
+    args = parser().parse_intermixed_args(given)
     words = args.words[1:] if args.words[:1] == ["with"] else args.words
     try:
         if args.list:
@@ -65,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.print_config:
             print(options.table())
             return 0
-        return session.run(options)
+        return session.run(options, command=shlex.join(["python", "src/main.py", *given]))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -73,9 +73,9 @@ class ExperimentSettings(Section):
     replay_episodes: int = Field(ge=1, description="Episodes in the film.")
 
     def task(self, env_args: Mapping[str, Any]) -> str:
-        """What is played, for folder names: the map, key or game, else the environment's name."""
+        """What is played, for names of folders: the environment with its map, key or game ("battle-3m")."""
         named = next((str(env_args[key]) for key in ("map_name", "key", "game") if env_args.get(key)), self.env)
-        return named.replace("/", "_")
+        return self.env if named == self.env else f"{self.env}-{named}".replace("/", "_")
 
 
 RUN_KEYS = frozenset(ExperimentSettings.model_fields)

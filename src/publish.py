@@ -12,7 +12,7 @@ import hashlib
 import json
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,9 @@ def publish(sources: Sequence[Path], out: Path) -> list[Path]:
         if run.status != "COMPLETED":
             continue
         config = dict(run.config) | ELSEWHERE
-        key = hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:12]
+        made = {key: value for key, value in run.info.get("provenance", {}).items() if key != "command"}  # has paths
+        said = json.dumps([config, made["environment"]] if _changed_since(made) else config, sort_keys=True)
+        key = hashlib.sha256(said.encode()).hexdigest()[:12]
         names = (str(run.setting("name")), run.environment, key)
         folder = out.joinpath("sacred", *(re.sub(r"[^\w.=+-]+", "-", name) for name in names))
         metrics = {
@@ -51,6 +53,7 @@ def publish(sources: Sequence[Path], out: Path) -> list[Path]:
             if KEPT.fullmatch(name)
         }
         contents: dict[str, Any] = {"config": config, "metrics": metrics, "run": {"status": run.status}}
+        contents |= {"info": {"provenance": made}} if made else {}
         try:
             folder.mkdir(parents=True, exist_ok=True)
             for name, content in contents.items():
@@ -61,6 +64,11 @@ def publish(sources: Sequence[Path], out: Path) -> list[Path]:
     if not folders:
         raise UserError(f"None of the runs in {', '.join(map(str, sources))} has completed.")
     return folders
+
+
+def _changed_since(made: Mapping[str, Any]) -> bool:
+    """Whether the environment is another than that of the runs from before its version was recorded."""
+    return made.get("environment", {"version": 1})["version"] != 1
 
 
 def main(argv: Sequence[str] | None = None) -> int:

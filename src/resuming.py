@@ -23,8 +23,8 @@ def models_folder(path: str | Path) -> Path:
     folder = Path(path)
     if not folder.exists():
         raise UserError(
-            f"There is no '{path}'. Give a run's results folder (results/sacred/<name>/<map>/<id>), its models folder "
-            "(results/models/<run>) or one checkpoint (results/models/<run>/<step>)."
+            f"There is no '{path}'. Give a run's results folder (results/sacred/<algorithm>/<task>/<id>), its models "
+            "folder (results/models/<run>) or one checkpoint (results/models/<run>/<step>)."
         )
     if not (folder / "run.json").is_file():
         return folder

@@ -1,7 +1,8 @@
 """Sets of runs: several at once, none twice, interrupted ones continued.
 
 A run is on file already if one with the same settings has completed: what is compared are the settings that it
-resolves to now with those on record, so that a changed default or YAML file makes another run of it.
+resolves to now with those on record, so that a changed default or YAML file makes another run of it, and so does a new
+version of the environment.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from typing import Any
 from components import checkpoint
 from core.comparing import FREE, different, flattened
 from core.errors import UserError
-from options import resolve
+from options import Options, resolve
+from provenance import environment, same_environment
 from resuming import models_folder
 
 MAIN = Path(__file__).resolve().parent / "main.py"
@@ -58,29 +60,36 @@ class Run:
         options = [f"--config={self.config}", f"--env-config={self.env}", *teams]
         return [*options, "with", *self.words, f"local_results_path={results}"]
 
-    def settings(self) -> dict[str, Any]:
+    def options(self) -> Options:
         """What it would run with now.
 
         Raises:
             UserError: the settings are wrong.
         """
-        return resolve(self.config, self.env, self.words, self.teams).flat()
+        return resolve(self.config, self.env, self.words, self.teams)
+
+    def settings(self) -> dict[str, Any]:
+        """The same, as it is recorded."""
+        return self.options().flat()
 
 
 @dataclass(frozen=True)
 class _Filed:
-    """A run on file."""
+    """A run on file; ``environment`` is None where none was recorded."""
 
     folder: Path
     status: str
     config: dict[str, Any]
+    environment: dict[str, Any] | None
 
 
 def _filed(results: Path) -> Iterator[_Filed]:
     for path in sorted(results.glob("sacred/*/*/*/run.json"), key=lambda path: path.stat().st_mtime_ns):
         with contextlib.suppress(OSError, ValueError, KeyError):  # being written, or torn by a kill
             status = json.loads(path.read_text())["status"]
-            yield _Filed(path.parent, status, json.loads(path.with_name("config.json").read_text()))
+            config, info = path.with_name("config.json"), path.with_name("info.json")
+            made = json.loads(info.read_text()).get("provenance", {}) if info.exists() else {}
+            yield _Filed(path.parent, status, json.loads(config.read_text()), made.get("environment"))
 
 
 def _changed(config: dict[str, Any], wanted: dict[str, Any], asked: set[str]) -> set[str]:
@@ -134,9 +143,10 @@ class RunSet:
         return next((one.folder for one in self._same(run, places) if one.status == "COMPLETED"), None)
 
     def _same(self, run: Run, places: Sequence[Path]) -> list[_Filed]:
-        """Runs on file with its settings, in each place the newest last."""
-        wanted, asked = run.settings(), {word.partition("=")[0] for word in run.words}
-        filed = (one for place in places for one in _filed(place))
+        """Runs on file with its settings and its environment, in each place the newest last."""
+        options, asked = run.options(), {word.partition("=")[0] for word in run.words}
+        wanted, played = options.flat(), environment(options)
+        filed = (one for place in places for one in _filed(place) if same_environment(one.environment, played))
         return [one for one in filed if not _changed(one.config, wanted, asked)]
 
     def _resumable(self, run: Run) -> Path | None:

@@ -22,6 +22,7 @@ from observers.interrupts import Interrupted, interrupts
 from observers.sacred_files import AtomicFileObserver
 from observers.sink import Sink
 from options import Options, spec_of
+from provenance import provenance
 from resuming import models_folder
 
 
@@ -33,10 +34,14 @@ def env_info(options: Options) -> dict[str, Any]:
     return {**first, "episode_limit": spec.episode_limit, "teams": teams}
 
 
-def run(options: Options) -> int:
+def run(options: Options, *, command: str) -> int:
     """Train (or evaluate) under Sacred; returns the exit status.
 
     What can be known to be wrong is found before the Sacred run starts, so that it leaves no empty run behind.
+
+    Args:
+        options: what was chosen.
+        command: the command line, for the records.
 
     Raises:
         UserError: something that the user can mend.
@@ -45,7 +50,7 @@ def run(options: Options) -> int:
         with interrupts():
             experiment = Experiment(options)
             try:
-                Session(experiment).run()
+                Session(experiment, command).run()
             finally:
                 experiment.close()
     except Interrupted as interrupted:
@@ -58,13 +63,15 @@ class Session:
 
     Args:
         experiment: just built; what is to be resumed or evaluated is loaded into it.
+        command: the command line, for the records.
 
     Raises:
         UserError: what is to be loaded does not fit, or results cannot be written.
     """
 
-    def __init__(self, experiment: Experiment) -> None:
+    def __init__(self, experiment: Experiment, command: str) -> None:
         self.experiment, self.options, self.settings = experiment, experiment.options, experiment.settings
+        self.provenance = provenance(self.options, command)
         s = self.settings
         self.task = s.task(self.options.env_args.model_dump(mode="json"))
         self.root = Path(s.local_results_path).resolve()
@@ -148,7 +155,8 @@ class Session:
         return self.sink.latest.get(f"test_{first}_return_mean" if len(teams) > 1 else "test_return_mean")
 
     def _inform(self, info: dict[str, Any]) -> None:
-        """Say in info.json, at once, where the checkpoints will be and which run this one continues."""
+        """Say in info.json, at once, what makes this run, where its checkpoints will be and which run it continues."""
+        info["provenance"] = self.provenance
         info["models"] = str(self.models)
         if self.before:
             info["resumed_from_run"] = self.before["run"]
@@ -214,8 +222,7 @@ class Session:
         if self.before and experiment.t_env >= s.t_max:
             rows["note"] = f"t_max={s.t_max} is reached already: a larger t_max would train on"
         rows["results"] = self.folder
-        where = f"{s.env}/{self.task}" if self.task != s.env else s.env
-        self.console.header(f"{self.options.title} on {where}", rows)
+        self.console.header(f"{self.options.title} on {self.task}", rows)
 
 
 def _warn(text: str) -> None:

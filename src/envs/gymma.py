@@ -32,6 +32,11 @@ class Gymma(WorkerVecEnv):
 
     Args = GymmaArgs
 
+    @staticmethod
+    def package(args: GymmaArgs) -> str:
+        """Return the name of the package that has the environment."""
+        return args.key.partition(":")[0] if ":" in args.key else "gymnasium"
+
     def __init__(self, n_envs: int, args: GymmaArgs) -> None:
         super().__init__(
             n_envs,

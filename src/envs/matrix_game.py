@@ -78,6 +78,7 @@ class MatrixGame:
     """
 
     Args = MatrixGameArgs
+    VERSION = 1  # raise when episodes of the same seed change
 
     def __init__(self, n_envs: int, args: MatrixGameArgs) -> None:
         self.n_envs = n_envs

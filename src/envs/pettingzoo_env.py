@@ -40,6 +40,11 @@ class PettingZoo(WorkerVecEnv):
 
     Args = PettingZooArgs
 
+    @staticmethod
+    def package(args: PettingZooArgs) -> str:
+        """Return the name of the package that has the environment."""
+        return args.key.partition(".")[0]
+
     def __init__(self, n_envs: int, args: PettingZooArgs) -> None:
         super().__init__(
             n_envs,

@@ -63,6 +63,11 @@ class StarCraft2(WorkerVecEnv):
 
     Args = StarCraft2Args
 
+    @staticmethod
+    def package(args: StarCraft2Args) -> str:
+        """Return the name of the package that has the environment."""
+        return "smac"
+
     def __init__(self, n_envs: int, args: StarCraft2Args) -> None:
         folder = check_needs(args.map_name)
         arguments = args.model_dump(exclude=set(WorkerArgs.model_fields))

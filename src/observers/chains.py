@@ -49,8 +49,9 @@ def _chain(run: RunRecord, known: dict[Path, RunRecord], read: Callable[[Path], 
     chain, seen = [run], {run.path.resolve()}
     while chain[0].info.get("resumed_from_run"):
         named = Path(str(chain[0].info["resumed_from_run"]))
-        beside = chain[0].path.resolve().parent / named.name  # the results were moved as a whole
-        folder = next((path.resolve() for path in (named, beside) if (path / "config.json").is_file()), None)
+        here = chain[0].path.resolve().parent  # the results may have been moved as a whole
+        places = (named, here.parent / named.parent.name / named.name, here / named.name)
+        folder = next((path.resolve() for path in places if (path / "config.json").is_file()), None)
         older = None
         if folder is not None and folder not in seen:
             older = known[folder] if folder in known else read(folder)

@@ -79,7 +79,7 @@ def find_runs(paths: Iterable[str | Path]) -> list[RunRecord]:
         where = ", ".join(f"'{path}'" for path in starts)
         raise UserError(
             f"No runs found under {where}. A run is a folder with config.json and metrics.json or metrics.jsonl, "
-            "such as results/sacred/<name>/<map>/<id>."
+            "such as results/sacred/<algorithm>/<task>/<id>."
         )
     trained = [run for run in runs if run.setting("evaluate") is not True]
     return join_chains(trained, read_run) if trained else runs

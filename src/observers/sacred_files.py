@@ -39,7 +39,7 @@ class AtomicFileObserver(RunObserver):
     the next try. Every method may be called from any thread.
 
     Args:
-        basedir: results/sacred/<name>/<map or key>.
+        basedir: results/sacred/<algorithm>/<environment>-<task>.
         priority: Sacred calls observers with a higher priority first; the first one gives the run its id.
         capture: record stdout and stderr into cout.txt while the run lasts.
     """

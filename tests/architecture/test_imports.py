@@ -76,8 +76,20 @@ def test_the_top_is_a_ladder():
     plot, publish, and reproduce with what it is made of, stand beside it: they see runs by their command line and
     their files.
     """
-    ladder = ["core", "resuming", "players", "options", "team", "experiment", "snapshot", "filming", "session", "main"]
-    beside = {"plot": set(), "publish": set(), "run_set": {"options", "resuming"}, "figures": {"run_set"}}
+    ladder = [
+        "core",
+        "resuming",
+        "players",
+        "options",
+        "provenance",
+        "team",
+        "experiment",
+        "snapshot",
+        "filming",
+        "session",
+        "main",
+    ]
+    beside = {"plot": set(), "publish": set(), "run_set": {"options", "provenance", "resuming"}, "figures": {"run_set"}}
     beside["reproduce"] = {"figures", "run_set", "plot"}
     assert set(ladder) | set(beside) == TOP | {"core"}
     for path in SOURCE.glob("*.py"):

@@ -140,7 +140,7 @@ def test_every_algorithm_runs_and_leaves_epymarls_files_and_metrics(cli, tools, 
     outcome = cli(f"--config={algorithm}", f"--env-config={env}", "with", *tools.TINY, "t_max=401", *words)
     assert (outcome.status, outcome.err) == (0, "")
     (folder,) = cli.runs()
-    task = {"spread": "spread", "matrix_game": "climbing"}[env]
+    task = {"spread": "spread", "matrix_game": "matrix_game-climbing"}[env]
     assert folder == cli.results / "sacred" / algorithm / task / "1"
     assert {"config.json", "run.json", "cout.txt", "metrics.json", "info.json"} <= {p.name for p in folder.iterdir()}
     assert tools.read(folder, "run")["status"] == "COMPLETED"
@@ -171,7 +171,7 @@ def test_environments_in_worker_processes(cli, tools, algorithm, env, key):
     sizes = ["batch_size_run=2", "test_nepisode=1", "n_envs=2", "test_n_envs=1"]
     words = ["batch_size=2"] if algorithm == "qmix" else []
     folder = cli.train(algorithm, env, key, "env_args.time_limit=10", *sizes, "t_max=60", *words)
-    assert folder.parent.name == key.split("=")[1].replace("/", "_")
+    assert folder.parent.name == f"{env}-{key.split('=')[1]}"
     assert tools.read(folder, "run")["status"] == "COMPLETED"
     assert len(tools.read(folder, "metrics")["test_return_mean"]["values"]) >= 2
 

@@ -45,6 +45,22 @@ def test_the_copy_has_the_curves_and_counts_as_the_run(played, tmp_path, capsys)
     assert size < 4096 < sum(file.stat().st_size for file in original.path.iterdir() if file.is_file())
 
 
+def test_the_copy_says_what_made_the_run_but_not_where(tmp_path):
+    made = {"command": "python src/main.py with local_results_path=/home/me", "commit": "abc", "versions": {}}
+    folders = []
+    for number, version in enumerate((None, 1, 2)):
+        told = {} if version is None else {"provenance": made | {"environment": {"name": "spread", "version": version}}}
+        written(tmp_path / f"{version}" / "1", info=told)
+        folders += publish.publish([tmp_path / f"{version}"], tmp_path / "out")
+        kept = folders[number] / "info.json"
+        assert kept.exists() == (version is not None)
+        if version is not None:
+            expected = {"commit": "abc", "versions": {}, "environment": {"name": "spread", "version": version}}
+            assert json.loads(kept.read_text())["provenance"] == expected
+    assert folders[0] == folders[1]  # as it was called before versions were recorded
+    assert folders[2] != folders[1]  # other episodes
+
+
 def test_nothing_names_the_machine_and_a_second_copy_takes_the_place_of_the_first(tmp_path):
     written(tmp_path / "in" / "1")
     for _ in range(2):

@@ -74,6 +74,24 @@ def test_a_changed_default_makes_another_run(played, monkeypatch):
     assert played.completed(tiny()) is None
 
 
+def test_another_version_of_the_environment_makes_another_run(played, monkeypatch):
+    from envs.matrix_game import MatrixGame
+
+    path = played.completed(tiny()) / "info.json"
+    kept = path.read_text()
+    monkeypatch.setattr(MatrixGame, "VERSION", 2)
+    assert played.completed(tiny()) is None
+    monkeypatch.undo()
+    assert played.completed(tiny()) is not None
+    path.unlink()  # as published runs were before versions were recorded
+    try:
+        assert played.completed(tiny()) is not None
+        monkeypatch.setattr(MatrixGame, "VERSION", 2)
+        assert played.completed(tiny()) is None
+    finally:
+        path.write_text(kept)
+
+
 def test_a_setting_that_came_later_counts_only_where_it_is_asked_for(played):
     path = played.completed(tiny()) / "config.json"
     kept = path.read_text()

@@ -33,6 +33,7 @@ class Battle:
     """
 
     Args = BattleArgs
+    VERSION = 1  # raise when episodes of the same seed change
 
     def __init__(self, n_envs: int, args: BattleArgs) -> None:
         battle_map = load_map(args.map_name)

@@ -107,6 +107,7 @@ class PredatorPrey(ParticleWorlds):
     """
 
     Args = PredatorPreyArgs
+    VERSION = 1  # raise when episodes of the same seed change
 
     def __init__(self, n_envs: int, args: PredatorPreyArgs) -> None:
         p, q = args.n_predators, args.n_preys

@@ -54,6 +54,7 @@ class SimpleTag(ParticleWorlds):
     """
 
     Args = SimpleTagArgs
+    VERSION = 1  # raise when episodes of the same seed change
 
     def __init__(self, n_envs: int, args: SimpleTagArgs) -> None:
         p, q = args.n_predators, args.n_preys

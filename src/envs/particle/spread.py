@@ -55,6 +55,7 @@ class Spread(ParticleWorlds):
     """
 
     Args = SpreadArgs
+    VERSION = 1  # raise when episodes of the same seed change
 
     def __init__(self, n_envs: int, args: SpreadArgs) -> None:
         n, size = args.n_agents, 6 * args.n_agents

@@ -59,6 +59,7 @@ class SpreadPaper(ParticleWorlds):
     """
 
     Args = SpreadPaperArgs
+    VERSION = 1  # raise when episodes of the same seed change
 
     def __init__(self, n_envs: int, args: SpreadPaperArgs) -> None:
         n = args.n_agents
