@@ -108,7 +108,7 @@ class Judge:
         obs = torch.from_numpy(states.obs).unsqueeze(1)
         agent_id = torch.eye(self.n_agents).expand(*batch_of_one.shape[:2], -1, -1)
         own = torch.cat([obs, agent_id], -1) if self.learner.settings.obs_individual_obs else agent_id
-        return self.learner.critic(own, obs.flatten(2), joint).mean(3).squeeze(1).numpy()
+        return self.learner.critic.net(own, obs.flatten(2), joint).mean(3).squeeze(1).numpy()
 
     def compare(self, states: Situations) -> tuple[float, float, float]:
         """Correlations of advantages and of values, and the noise share of the rollouts."""

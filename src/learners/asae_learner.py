@@ -20,10 +20,11 @@ from estimators.credit import (
     partner_probabilities,
 )
 from estimators.masked import masked_mean
-from learners.policy_gradient import Iteration, PolicyGradientLearner, PolicyGradientSettings
+from learners.counterfactual import CounterfactualLearner, CounterfactualSettings
+from learners.critics.part import Iteration
 
 
-class ASAESettings(PolicyGradientSettings):
+class ASAESettings(CounterfactualSettings):
     """What ASAE reads beside what COMA reads; the number of samples is the controller's."""
 
     epochs: int = Field(4, ge=1, description="Epochs of the surrogate on each batch.")
@@ -38,17 +39,17 @@ class ASAESettings(PolicyGradientSettings):
     target_kl: float | None = Field(None, gt=0, description="Stop the epochs when the mean KL exceeds this (eq. 17).")
 
 
-class ASAELearner(PolicyGradientLearner):
+class ASAELearner(CounterfactualLearner):
     """Marginal advantages under the partners' policies, optimised as PPO (eqs. 10 and 18)."""
 
     Settings = ASAESettings
     controller: ASAEController
+    settings: ASAESettings
 
     def __init__(self, spec: TeamSpec, settings: ASAESettings, controller: ASAEController, **others: Any) -> None:
         super().__init__(spec, settings, controller, **others)
         if not isinstance(controller, ASAEController):
             raise UserError("learner=asae_learner needs mac=asae_mac: its controller draws the joint samples.")
-        self.settings = settings
         self.epochs = settings.epochs
         combinations = spec.n_actions ** (spec.n_agents - 1)
         if settings.marginal == "exact" and combinations > settings.exact_limit:
@@ -60,7 +61,7 @@ class ASAELearner(PolicyGradientLearner):
         if settings.marginal == "exact":
             self._enumerated = joint_actions_of_partners(spec.n_agents, spec.n_actions).to(self.device)
 
-    def credit(self, it: Iteration, log_pi: Tensor | None) -> tuple[Tensor, Metrics]:
+    def advantages(self, it: Iteration, log_pi: Tensor | None) -> tuple[Tensor, Metrics]:
         """Marginal advantages (eq. 4): [B, T, A, U]; under pi_i, or under the partners' present policies."""
         partners = it.log_pi[:, :-1] if log_pi is None else log_pi
         result = self._marginal(it, partners, resynchronised=log_pi is not None)
@@ -69,14 +70,14 @@ class ASAELearner(PolicyGradientLearner):
         return result.advantage, {"marginal_standard_error": error}
 
     def _marginal(self, it: Iteration, partners: Tensor, *, resynchronised: bool) -> Marginal:
-        own, shared, pi = it.own[:, :-1], it.shared[:, :-1], it.log_pi[:, :-1].exp()
+        inputs, pi = it.inputs[:-1], it.log_pi[:, :-1].exp()
         if self._enumerated is not None:
-            q = self.critic.enumerate(own, shared, self._enumerated)  # [B, T, A, K, U]
+            q = self.critic.enumerate(inputs, self._enumerated)  # [B, T, A, K, U]
             return exact_marginal(q, partner_probabilities(partners.exp(), self._enumerated), pi)
         # the executed action was drawn from pi_i: it is sample 1 under pi_i, and none under later policies
         executed = None if resynchronised else it.batch.actions
         joint = self.controller.sample_joint(partners, executed=executed)
-        return marginal(self.critic(own, shared, joint), pi)
+        return marginal(self.critic.q(inputs, joint), pi)
 
     def objective(self, it: Iteration, log_pi: Tensor, advantages: Tensor) -> tuple[Tensor, Metrics]:
         """The clipped surrogate of every agent (eq. 18): [B, T, A]."""

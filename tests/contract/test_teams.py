@@ -332,7 +332,7 @@ def test_imitation_brings_the_actors_to_the_guide_and_the_critic_to_its_value(ma
     probability = team.controller.log_policy(batch, t_env=0)[:, :-1].exp().gather(-1, batch.actions.unsqueeze(-1))
     assert probability[batch.mask].mean() > 0.95
     learner = team.learner
-    q = learner.critic(learner._own(batch), learner._shared(batch), pad(batch.actions).unsqueeze(2)).squeeze(3)
+    q = learner.critic.q(learner.critic.inputs(batch), pad(batch.actions).unsqueeze(2)).squeeze(3)
     taken = q[:, :-1].gather(-1, batch.actions.unsqueeze(-1)).squeeze(-1)  # [B, T, A]
     assert (taken[batch.mask] - 6).abs().mean() < 0.5
     assert isinstance(learner, Imitator)

@@ -13,7 +13,7 @@ from estimators.credit import counterfactual
 from estimators.masked import masked_log_softmax
 from learners.asae_learner import ASAELearner, ASAESettings
 from learners.coma_learner import COMALearner
-from learners.policy_gradient import Iteration, PolicyGradientSettings
+from learners.counterfactual import CounterfactualSettings
 
 BASE = {"gamma": 0.9, "standardise_rewards": False, "grad_norm_clip": 1e9, "entropy_coef": 0.03}
 
@@ -24,7 +24,7 @@ def make_coma(world, *, seed=0, sharing="full", epsilon=0.0, **settings):
         obs_agent_id=False, use_rnn=False, parameter_sharing=sharing, epsilon_start=epsilon, epsilon_finish=epsilon
     )
     controller = BasicController(world.spec, acting, generators=world.generators())
-    return COMALearner(world.spec, PolicyGradientSettings(learner="coma_learner", **{**BASE, **settings}), controller)
+    return COMALearner(world.spec, CounterfactualSettings(learner="coma_learner", **{**BASE, **settings}), controller)
 
 
 def make_asae(world, *, seed=0, n_samples=1, sharing="full", epsilon=0.0, **settings):
@@ -44,7 +44,7 @@ def make_asae(world, *, seed=0, n_samples=1, sharing="full", epsilon=0.0, **sett
 def iteration(learner, batch):
     with torch.no_grad():
         log_pi = learner.controller.log_policy(batch, t_env=0)
-    return Iteration(batch=batch, log_pi=log_pi, own=learner._own(batch), shared=learner._shared(batch))
+    return learner.freeze(batch, log_pi)
 
 
 def tabular(world, learner, seed=5):
@@ -52,12 +52,13 @@ def tabular(world, learner, seed=5):
     torch.manual_seed(seed)
     s, a, u = world.S, world.A, world.U
     learner.controller.agents = world.Table(torch.randn(s, a, u))
-    learner.critic = world.TableCritic(torch.randn(s, a, u, u))
+    critic = learner.critic
+    critic.net = world.TableCritic(torch.randn(s, a, u, u))
     lagging = torch.randn(s, a, u, u)
     lagging[4] = lagging[4, :, :1]  # in the last state the partner has no influence: bootstrapping has no noise
-    learner.target.online, learner.target.net = learner.critic, world.TableCritic(lagging)
+    critic.target.online, critic.target.net = critic.net, world.TableCritic(lagging)
     learner.actor_optimizer = learner.make_optimizer(list(learner.controller.agents.parameters()), 1e-3)
-    learner.critic_optimizer = learner.make_optimizer(list(learner.critic.parameters()), 1e-3)
+    critic.optimizer = learner.make_optimizer(list(critic.net.parameters()), 1e-3)
     return learner
 
 
@@ -83,8 +84,8 @@ def slow_values(world, batch, log_pi, lagging):
 def test_critic_targets_equal_a_loop(world, make, returns):
     learner, batch = tabular(world, make(world, **returns)), world.some_batch()
     it = iteration(learner, batch)
-    got = learner.critic_targets(it)
-    values = slow_values(world, batch, it.log_pi, learner.target.net.values.detach())
+    got = learner.critic.targets(it)
+    values = slow_values(world, batch, it.log_pi, learner.critic.target.net.values.detach())
 
     def n_step(b, t, n):
         length = int(batch.mask[b].sum())
@@ -109,11 +110,11 @@ def test_the_bootstrap_of_a_truncated_episode_is_unbiased(world):
     """After the last step the partners' actions are drawn from their policies: right in expectation."""
     learner = tabular(world, make_coma(world))
     with torch.no_grad():
-        learner.target.net.values[4] = torch.randn(world.A, world.U, world.U)
+        learner.critic.target.net.values[4] = torch.randn(world.A, world.U, world.U)
     batch = world.batch([[0, 4]], [1], [False])
     it = iteration(learner, batch)
-    mean = torch.stack([learner.critic_targets(it)[0, 0] for _ in range(4000)]).mean(0)
-    pi, q = it.log_pi[0, 1].exp(), learner.target.net.values[4]
+    mean = torch.stack([learner.critic.targets(it)[0, 0] for _ in range(4000)]).mean(0)
+    pi, q = it.log_pi[0, 1].exp(), learner.critic.target.net.values[4]
     value = torch.stack([torch.einsum("p,u,pu->", pi[1 - a], pi[a], q[a]) for a in range(2)])
     torch.testing.assert_close(mean, batch.rewards[0, 0] + 0.9 * value.detach(), atol=0.06, rtol=0)
 
@@ -121,8 +122,8 @@ def test_the_bootstrap_of_a_truncated_episode_is_unbiased(world):
 def test_the_critic_is_fitted_at_the_executed_joint_action(world):
     learner, batch = tabular(world, make_coma(world, critic_lr=0.1)), world.some_batch()
     it = iteration(learner, batch)
-    targets = learner.critic_targets(it).detach()
-    table = learner.critic.values.detach().clone().requires_grad_()
+    targets = learner.critic.targets(it).detach()
+    table = learner.critic.net.values.detach().clone().requires_grad_()
     errors = []
     for b, t, a in itertools.product(range(4), range(3), range(2)):
         if batch.mask[b, t]:
@@ -130,14 +131,14 @@ def test_the_critic_is_fitted_at_the_executed_joint_action(world):
             errors.append((table[batch.state[b, t].argmax(), a, u[1 - a], u[a]] - targets[b, t, a]) ** 2)
     loss = torch.stack(errors).mean()
     loss.backward()
-    metrics = learner._critic_step(it, targets, slice(0, 3))
+    metrics = learner.critic.step(it, targets, slice(0, 3))
     torch.testing.assert_close(metrics["critic_loss"], loss.detach())
-    torch.testing.assert_close(learner.critic.values.grad, table.grad)
+    torch.testing.assert_close(learner.critic.net.values.grad, table.grad)
 
 
 def test_one_critic_step_per_time_step_visits_the_last_first(world, monkeypatch):
     learner, batch = make_coma(world, critic_update_by="timestep", target_update_interval_or_tau=2), world.some_batch()
-    steps, losses, original = [], [], learner._critic_step
+    steps, losses, original = [], [], learner.critic.step
 
     def spy(it, targets, step):
         steps.append(step)
@@ -145,18 +146,18 @@ def test_one_critic_step_per_time_step_visits_the_last_first(world, monkeypatch)
         losses.append(metrics["critic_loss"])
         return metrics
 
-    monkeypatch.setattr(learner, "_critic_step", spy)
+    monkeypatch.setattr(learner.critic, "step", spy)
     metrics = learner.train(batch, t_env=0)
     assert steps == [slice(2, 3), slice(1, 2), slice(0, 1)]
-    assert learner.target.updates == 3
+    assert learner.critic.target.updates == 3
     torch.testing.assert_close(metrics["critic_loss"], torch.stack(losses).mean())
 
 
 def test_comas_actor_gradient_equals_a_loop(world):
     learner, batch = tabular(world, make_coma(world)), world.some_batch()
     logits = learner.controller.agents.values.detach().clone().requires_grad_()
-    learner._fit_critic = lambda it: {}  # the critic stays as it is
-    q = learner.critic.values.detach()
+    learner.critic.fit = lambda it: {}  # the critic stays as it is
+    q = learner.critic.net.values.detach()
     losses = []
     for b, t, a in itertools.product(range(4), range(3), range(2)):
         if not batch.mask[b, t]:
@@ -180,8 +181,8 @@ def test_asaes_first_gradient_equals_a_loop(world, own):
     learner = tabular(world, make_asae(world, marginal="exact", epochs=1, own_action=own))
     batch = world.some_batch()
     logits = learner.controller.agents.values.detach().clone().requires_grad_()
-    learner._fit_critic = lambda it: {}
-    q, losses = learner.critic.values.detach(), []
+    learner.critic.fit = lambda it: {}
+    q, losses = learner.critic.net.values.detach(), []
     for b, t, a in itertools.product(range(4), range(3), range(2)):
         if not batch.mask[b, t]:
             continue
@@ -245,7 +246,7 @@ def test_more_samples_are_not_coma(world):
     batch, found = world.some_batch(), []
     for m in (1, 10):
         learner = tabular(world, make_asae(world, n_samples=m, epochs=1))
-        found.append(learner.credit(iteration(learner, batch), None)[0])
+        found.append(learner.advantages(iteration(learner, batch), None)[0])
     assert (found[0] - found[1]).abs().max() > 0.1
 
 
@@ -289,7 +290,7 @@ def test_resynchronised_credit_is_eq_11(world):
     present = iteration(learner, batch).log_pi[:, :-1]
     got, old, now = learner.credit(it, present)[0], it.log_pi[:, :-1].exp(), present.exp()
     for b, t, a in itertools.product(range(4), range(3), range(2)):
-        q = learner.critic.values[batch.state[b, t].argmax(), a].detach()  # [partner, own]
+        q = learner.critic.net.values[batch.state[b, t].argmax(), a].detach()  # [partner, own]
         expected = (now[b, t, 1 - a].unsqueeze(-1) * counterfactual(q, old[b, t, a])).sum(0)
         torch.testing.assert_close(got[b, t, a], expected)
 
@@ -365,7 +366,7 @@ def test_the_sum_over_partners_is_over_the_others(world):
     learner = make_asae(world)
     batch = world.some_batch(masked=False)
     it = iteration(learner, batch)
-    three = Iteration(batch=batch, log_pi=it.log_pi[:, :, [0, 1, 1]], own=it.own, shared=it.shared)
+    three = replace(it, log_pi=it.log_pi[:, :, [0, 1, 1]])
     shifted = it.log_pi[:, :, [1, 0, 0]].log_softmax(-1)
     learner.controller.log_policy = lambda batch, *, t_env: shifted
     metrics = learner.after(three, t_env=0)
@@ -380,7 +381,7 @@ def test_standardised_advantages_have_mean_square_one_over_the_available_actions
     learner, batch = make_asae(world, standardise_advantages=True, n_samples=3), world.some_batch()
     it = iteration(learner, batch)
     it = replace(it, log_pi=masked_log_softmax(certainty * it.log_pi, batch.available))
-    advantages, _ = learner._scaled_credit(it, None)
+    advantages = learner.credit(it, None)[0].detach()
     available = batch.available[:, :-1]
     decisions = itertools.product(*map(range, batch.actions.shape))
     squares = [(advantages[d][available[d]] ** 2).mean() for d in decisions if batch.mask[d[:2]]]
@@ -402,7 +403,7 @@ def test_asae_needs_its_controller(world):
 def test_individual_rewards_are_refused(world):
     controller = BasicController(world.spec, ControllerSettings(), generators=world.generators())
     with pytest.raises(UserError, match="one team reward"):
-        COMALearner(world.spec, PolicyGradientSettings(learner="coma_learner"), controller, reward_dim=2)
+        COMALearner(world.spec, CounterfactualSettings(learner="coma_learner"), controller, reward_dim=2)
 
 
 @pytest.mark.parametrize("last_action", [True, False])
@@ -414,11 +415,11 @@ def test_what_the_critic_sees(world, last_action, individual_obs):
     own = [torch.eye(world.A).expand(4, 4, -1, -1)]
     if individual_obs:
         own = [batch.obs, *own]
-    assert torch.equal(it.own, torch.cat(own, -1))
-    assert torch.equal(it.shared[..., : world.S], batch.state)
+    assert torch.equal(it.inputs.own, torch.cat(own, -1))
+    assert torch.equal(it.inputs.shared[..., : world.S], batch.state)
     if last_action:
-        last = it.shared[..., world.S :].view(4, 4, world.A, world.U)
+        last = it.inputs.shared[..., world.S :].view(4, 4, world.A, world.U)
         assert (last[:, 0] == 0).all()
         assert torch.equal(last[:, 1:], torch.nn.functional.one_hot(batch.actions, world.U).float())
     else:
-        assert it.shared.shape[-1] == world.S
+        assert it.inputs.shared.shape[-1] == world.S

@@ -1,0 +1,175 @@
+"""The actor-critic sequence: freeze the behaviour policy, fit the critic, assign credit, improve the actors.
+
+A leaf class states which critic it has, how credit is assigned and which surrogate is optimised; nothing else.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from components.schedules import LinearSchedule
+from components.target import Target
+from controllers.basic_controller import BasicController
+from core.data import EpisodeBatch, Metrics, TeamSpec
+from core.errors import UserError
+from estimators import surrogates
+from estimators.masked import masked_mean
+from learners.base import BaseLearner, LearnerSettings
+from learners.critics.part import CriticPart, CriticSettings, Iteration
+
+
+class ActorCriticSettings(CriticSettings):
+    """What every actor-critic learner reads."""
+
+    entropy_coef: float = Field(0.001, ge=0, description="Weight of the entropy bonus at the start.")
+    entropy_coef_finish: float | None = Field(
+        None, ge=0, description="... and after entropy_anneal_time; null: it stays as it is."
+    )
+    entropy_anneal_time: int | None = Field(None, ge=0, description="Environment steps of its linear annealing.")
+
+
+class ActorCriticLearner(BaseLearner):
+    """Actors beside a critic, on-policy.
+
+    Args:
+        spec: the team's sizes.
+        settings: the learner's section.
+        controller: whose agents are the actors.
+        reward_dim: R of the batches.
+        device: where the networks live.
+    """
+
+    on_policy = True
+    Settings: type[LearnerSettings] = ActorCriticSettings
+    epochs = 1
+
+    def __init__(
+        self,
+        spec: TeamSpec,
+        settings: ActorCriticSettings,
+        controller: BasicController,
+        *,
+        reward_dim: int = 1,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        super().__init__(spec, settings, reward_dim=reward_dim, device=device)
+        self.reward_dim = reward_dim
+        self.controller = controller
+        self.critic = self.make_critic()
+        self.actor_optimizer = self.make_optimizer(list(controller.agents.parameters()), settings.lr)
+        start, finish, steps = settings.entropy_coef, settings.entropy_coef_finish, settings.entropy_anneal_time
+        if (finish is None) != (steps is None):
+            raise UserError("entropy_coef_finish and entropy_anneal_time anneal the bonus together: give both or none.")
+        self.entropy_coef = LinearSchedule(start=start, finish=start if finish is None else finish, steps=steps or 0)
+
+    # -- what a leaf states ---------------------------------------------------------------------------------------
+
+    def make_critic(self) -> CriticPart:
+        """Build the critic."""
+        raise NotImplementedError
+
+    def credit(self, it: Iteration, log_pi: Tensor | None) -> tuple[Tensor, Metrics]:
+        """Advantages as the objective takes them; ``log_pi`` [B, T, A, U] is pi_k where credit is re-estimated."""
+        raise NotImplementedError
+
+    def objective(self, it: Iteration, log_pi: Tensor, advantages: Tensor) -> tuple[Tensor, Metrics]:
+        """What the actors minimise per decision: [B, T, A], from log_pi [B, T, A, U] with gradient."""
+        raise NotImplementedError
+
+    def recredit(self, epoch: int) -> bool:
+        """Whether credit is re-estimated in this epoch (> 0)."""
+        return False
+
+    def stop(self, it: Iteration, log_pi: Tensor) -> bool:
+        """Whether to stop the epochs early, given the present policy [B, T, A, U]."""
+        return False
+
+    def after(self, it: Iteration, *, t_env: int) -> Metrics:
+        """More metrics once the actors have moved."""
+        return {}
+
+    # -- the sequence ---------------------------------------------------------------------------------------------
+
+    def train(self, batch: EpisodeBatch, *, t_env: int) -> Metrics:
+        """One training iteration on the episodes that the present policy has just gathered."""
+        log_pi = self.controller.log_policy(batch, t_env=t_env)
+        it = self.freeze(batch, log_pi.detach())
+        metrics = self.critic.fit(it)
+        advantages, more = self._credit(it, None)
+        metrics.update(more)
+        epochs = 0
+        for epoch in range(self.epochs):
+            if epoch > 0:
+                log_pi = self.controller.log_policy(batch, t_env=t_env)
+                present = log_pi[:, :-1].detach()
+                if self.stop(it, present):
+                    break
+                if self.recredit(epoch):
+                    advantages, _ = self._credit(it, present)
+            metrics.update(self._improve(it, log_pi[:, :-1], advantages, self.entropy_coef(t_env)))
+            epochs += 1
+        metrics["epochs"] = float(epochs)
+        metrics.update(self.after(it, t_env=t_env))
+        return metrics
+
+    def imitate(self, batch: EpisodeBatch, *, t_env: int, epochs: int) -> Metrics:
+        """One iteration on episodes that another policy, the guide, has gathered (``warm_start``).
+
+        The actors take ``epochs`` steps of maximum likelihood towards the guide's actions; the critic evaluates the
+        guide, since its targets follow executed actions. (Where a time limit cut an episode no action was executed,
+        and the actors' own expectation stands in.) So the actors begin as the policy that the critic has evaluated.
+        The surrogate is not used: its ratio would need the guide's probabilities, which scripts do not have.
+        """
+        metrics: Metrics = {}
+        for _ in range(epochs):
+            log_pi = self.controller.log_policy(batch, t_env=t_env)[:, :-1]
+            likelihood = masked_mean(log_pi.gather(-1, batch.actions.unsqueeze(-1)).squeeze(-1), batch.mask)
+            entropy = masked_mean(surrogates.entropy(log_pi), batch.mask)
+            grad_norm = self.actor_optimizer.step(-likelihood - self.entropy_coef(t_env) * entropy)
+            metrics = {
+                "imitation_loss": -likelihood.detach(),
+                "entropy": entropy.detach(),
+                "agent_grad_norm": grad_norm,
+            }
+        with torch.no_grad():
+            log_pi = self.controller.log_policy(batch, t_env=t_env)
+        return metrics | self.critic.fit(self.freeze(batch, log_pi))
+
+    def freeze(self, batch: EpisodeBatch, log_pi: Tensor) -> Iteration:
+        """What stays fixed for this iteration; log_pi [B, T+1, A, U] is the behaviour policy."""
+        rewards, discounts = self.rewards(batch), self.discounts(batch)
+        inputs = self.critic.inputs(batch)
+        return Iteration(batch=batch, log_pi=log_pi, rewards=rewards, discounts=discounts, inputs=inputs)
+
+    def _credit(self, it: Iteration, log_pi: Tensor | None) -> tuple[Tensor, Metrics]:
+        with torch.no_grad():
+            advantages, metrics = self.credit(it, log_pi)
+            metrics["pi_max"] = masked_mean(it.log_pi[:, :-1].exp().amax(-1), it.batch.mask)
+            return advantages, metrics
+
+    def _improve(self, it: Iteration, log_pi: Tensor, advantages: Tensor, entropy_coef: float) -> Metrics:
+        mask = it.batch.mask
+        per_decision, metrics = self.objective(it, log_pi, advantages)
+        pg_loss = masked_mean(per_decision, mask)
+        entropy = masked_mean(surrogates.entropy(log_pi), mask)
+        grad_norm = self.actor_optimizer.step(pg_loss - entropy_coef * entropy)
+        metrics.update(pg_loss=pg_loss.detach(), entropy=entropy.detach(), agent_grad_norm=grad_norm)
+        return metrics
+
+    # -- saving ---------------------------------------------------------------------------------------------------
+
+    def networks(self) -> dict[str, nn.Module]:
+        """agent.th and critic.th."""
+        return {"agent": self.controller.agents, "critic": self.critic.net}
+
+    def optimizers(self) -> dict[str, Any]:
+        """Actor's and critic's."""
+        return {"agent_opt": self.actor_optimizer, "critic_opt": self.critic.optimizer}
+
+    def targets(self) -> dict[str, Target[Any]]:
+        """The lagging critic."""
+        return {"critic": self.critic.target}

@@ -1,0 +1,130 @@
+"""The joint critic Q(s, u) of COMA and ASAE."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from core.data import EpisodeBatch, Metrics
+from estimators.credit import sample_joint
+from estimators.masked import masked_mean
+from learners.base import BaseLearner
+from learners.critics.part import CriticPart, CriticSettings, Iteration, mean_metrics
+from modules.critics.counterfactual_critic import CounterfactualCritic
+
+
+class JointQSettings(CriticSettings):
+    """What the joint critic reads."""
+
+    critic_update_by: Literal["batch", "timestep"] = Field(
+        "batch", description="timestep: one gradient step per time step, last step first (PyMARL's COMA)."
+    )
+    obs_individual_obs: bool = Field(False, description="Give the critic the agent's own observation too.")
+    critic_last_action: bool = Field(False, description="Give the critic the last joint action (PyMARL's COMA).")
+
+
+@dataclass(frozen=True, kw_only=True)
+class JointInputs:
+    """What the joint critic sees.
+
+    Attributes:
+        own: [B, T, A, O'], an agent's own part.
+        shared: [B, T, S'], what all agents share.
+    """
+
+    own: Tensor
+    shared: Tensor
+
+    def __getitem__(self, steps: slice) -> JointInputs:
+        """Some of the time steps."""
+        return JointInputs(own=self.own[:, steps], shared=self.shared[:, steps])
+
+
+class JointQ(CriticPart):
+    """Q(s, (u^-a, .)) for all of an agent's own actions (Foerster et al. 2018).
+
+    Args:
+        learner, settings, groups: see :class:`CriticPart`.
+        generator: draws the joint action after the last step of a truncated episode.
+    """
+
+    settings: JointQSettings
+
+    def __init__(
+        self, learner: BaseLearner, settings: JointQSettings, groups: list[list[int]], generator: torch.Generator
+    ) -> None:
+        self.settings, self.generator = settings, generator
+        super().__init__(learner, settings, groups)
+
+    def make(self, agents: list[int]) -> CounterfactualCritic:
+        """Build the network of a group of agents."""
+        spec, s = self.spec, self.settings
+        return CounterfactualCritic(
+            shared_dim=spec.state_dim + spec.n_agents * spec.n_actions * s.critic_last_action,
+            own_dim=spec.obs_dim * s.obs_individual_obs + spec.n_agents,
+            n_agents=spec.n_agents,
+            n_actions=spec.n_actions,
+            hidden_dim=s.critic_hidden_dim,
+            agents=agents,
+        )
+
+    def inputs(self, batch: EpisodeBatch) -> JointInputs:
+        """State, last joint action, own observation and the agent's number, of whole episodes."""
+        s, shared = self.settings, batch.state
+        agent_id = torch.eye(self.spec.n_agents, device=self.device).expand(*batch.obs.shape[:2], -1, -1)
+        own = torch.cat([batch.obs, agent_id], -1) if s.obs_individual_obs else agent_id
+        if s.critic_last_action:
+            shared = torch.cat([shared, batch.last_actions().flatten(2)], -1)
+        return JointInputs(own=own, shared=shared)
+
+    def q(self, inputs: JointInputs, joint_actions: Tensor) -> Tensor:
+        """Q of every own action beside the partners' actions: int64 [B, T, M, A] -> [B, T, A, M, U]."""
+        return self.net(inputs.own, inputs.shared, joint_actions)
+
+    def enumerate(self, inputs: JointInputs, partner_actions: Tensor) -> Tensor:
+        """Q of every own action beside enumerated partners: int64 [A, K, A] -> [B, T, A, K, U]."""
+        return self.net.enumerate(inputs.own, inputs.shared, partner_actions)
+
+    def targets(self, it: Iteration) -> Tensor:
+        """Targets of Q at the executed joint actions, from the lagging critic: [B, T, A].
+
+        Row t > 0 bootstraps from Q(s_t, u_t) of the executed action. After the last step of a truncated episode
+        nothing was executed: there the value is the policy's expectation over the own action beside sampled partners.
+        """
+        batch = it.batch
+        rows = batch.obs.shape[:2]
+        real = torch.zeros(rows, dtype=torch.bool, device=self.device)
+        real[:, :-1] = batch.mask
+        drawn = sample_joint(it.log_pi, n_samples=1, generator=self.generator).squeeze(2)
+        executed = torch.cat([batch.actions, drawn[:, -1:]], dim=1)
+        joint = torch.where(real.unsqueeze(-1), executed, drawn)  # [B, T+1, A]
+        q = self.target.net(it.inputs.own, it.inputs.shared, joint.unsqueeze(2)).squeeze(3)  # [B, T+1, A, U]
+        taken = q.gather(-1, joint.unsqueeze(-1)).squeeze(-1)
+        expected = (it.log_pi.exp() * q).sum(-1)
+        return self.returns(it, torch.where(real.unsqueeze(-1), taken, expected))
+
+    def fit(self, it: Iteration) -> Metrics:
+        """``critic_updates`` passes over the batch, each in one step or step by step from the last."""
+        with torch.no_grad():
+            targets = self.targets(it)
+        n_steps = it.batch.n_steps
+        if self.settings.critic_update_by == "timestep":
+            steps = [slice(t, t + 1) for t in reversed(range(n_steps))]
+        else:
+            steps = [slice(0, n_steps)]
+        passes: list[Metrics] = []
+        for _ in range(self.settings.critic_updates):
+            passes = [self.step(it, targets, step) for step in steps]
+        return mean_metrics(passes)
+
+    def step(self, it: Iteration, targets: Tensor, steps: slice) -> Metrics:
+        """One gradient step on some time steps; targets [B, T, A]."""
+        actions, mask, target = it.batch.actions[:, steps], it.batch.mask[:, steps], targets[:, steps]
+        q = self.q(it.inputs[steps], actions.unsqueeze(2)).squeeze(3)
+        taken = q.gather(-1, actions.unsqueeze(-1)).squeeze(-1)
+        error = taken - target
+        return self.descend(error, masked_mean(error**2, mask), taken=taken, target=target, mask=mask)

@@ -1,0 +1,111 @@
+"""What all critics share: their settings, targets from values, the gradient step, what a checkpoint holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from components.target import Target
+from core.data import EpisodeBatch, Metrics
+from estimators.masked import masked_mean
+from estimators.returns import continues_from_mask, lambda_returns, n_step_returns
+from learners.base import BaseLearner, LearnerSettings
+from modules.sharing import Grouped
+
+
+class CriticSettings(LearnerSettings):
+    """What every critic reads."""
+
+    critic_lr: float | None = Field(None, gt=0, description="The critic's learning rate; null is the actor's lr.")
+    critic_hidden_dim: int = Field(64, ge=1, description="Width of the critic's two hidden layers.")
+    critic_updates: int = Field(1, ge=1, description="Gradient steps of the critic on each batch.")
+    returns: Literal["n_step", "td_lambda"] = Field("n_step", description="Targets of the critic.")
+    q_nstep: int = Field(10, ge=1, description="n of n-step targets.")
+    td_lambda: float = Field(0.8, ge=0, le=1, description="lambda of TD(lambda) targets.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Iteration:
+    """What stays fixed for one training iteration.
+
+    Attributes:
+        batch: the episodes.
+        log_pi: [B, T+1, A, U], the behaviour policy pi_i.
+        rewards: [B, T, R], as the learner uses them.
+        discounts: [B, T, 1], gamma * (1 - terminated).
+        inputs: what the critic sees (``CriticPart.inputs``).
+    """
+
+    batch: EpisodeBatch
+    log_pi: Tensor
+    rewards: Tensor
+    discounts: Tensor
+    inputs: Any
+
+
+class CriticPart:
+    """A critic: networks for groups of agents, a lagging copy, an optimiser.
+
+    Args:
+        learner: whose critic it is.
+        settings: the learner's section.
+        groups: which agents each network serves.
+    """
+
+    def __init__(self, learner: BaseLearner, settings: CriticSettings, groups: list[list[int]]) -> None:
+        self.spec, self.device, self.critic = learner.spec, learner.device, settings
+        self.net = Grouped(self.make, groups).to(self.device)
+        self.target = Target(self.net, settings.target_update_interval_or_tau)
+        self.optimizer = learner.make_optimizer(list(self.net.parameters()), settings.critic_lr or settings.lr)
+
+    def make(self, agents: list[int]) -> nn.Module:
+        """Build the network of a group of agents."""
+        raise NotImplementedError
+
+    def inputs(self, batch: EpisodeBatch) -> Any:
+        """What the networks see of whole episodes."""
+        raise NotImplementedError
+
+    def fit(self, it: Iteration) -> Metrics:
+        """Fit the networks to this iteration's episodes."""
+        raise NotImplementedError
+
+    def returns(self, it: Iteration, values: Tensor) -> Tensor:
+        """Targets [B, T, A] of all executed steps from values [B, T+1, A] (row t: before step t)."""
+        s, continues = self.critic, continues_from_mask(it.batch.mask).unsqueeze(-1)
+        rewards = it.rewards.expand_as(values[:, 1:])
+        common = {"rewards": rewards, "discounts": it.discounts, "values": values, "continues": continues}
+        if s.returns == "n_step":
+            return n_step_returns(**common, n=s.q_nstep)
+        return lambda_returns(**common, lam=s.td_lambda)
+
+    def descend(self, error: Tensor, loss: Tensor, *, taken: Tensor, target: Tensor, mask: Tensor) -> Metrics:
+        """One gradient step on a loss; its metrics.
+
+        Args:
+            error: [B, T, A], the prediction less its target.
+            loss: scalar.
+            taken, target: [B, T, A], the prediction and its target.
+            mask: bool [B, T].
+        """
+        grad_norm = self.optimizer.step(loss)
+        self.target.update()
+        with torch.no_grad():
+            return {
+                "critic_loss": loss.detach(),
+                "critic_grad_norm": grad_norm,
+                "td_error_abs": masked_mean(error.abs(), mask),
+                "q_taken_mean": masked_mean(taken, mask),
+                "target_mean": masked_mean(target, mask),
+            }
+
+
+def mean_metrics(passes: list[Metrics]) -> Metrics:
+    """Means over several gradient steps."""
+    if len(passes) == 1:
+        return passes[0]
+    return {key: torch.stack([torch.as_tensor(one[key]) for one in passes]).mean() for key in passes[0]}
