@@ -45,7 +45,7 @@ class EnvSpec:
     Attributes:
         teams: at least one.
         episode_limit: the most steps that an episode can have.
-        info_keys: names of the numbers that a finished episode reports (e.g. "battle_won").
+        info_keys: names of the numbers that every finished episode reports (e.g. "battle_won").
         can_render: whether ``render`` works.
         can_record: whether ``save_replay(slot, folder) -> path`` writes recordings in a format of its own.
     """
@@ -88,7 +88,8 @@ class TimeStep:
             Never both: a step that terminates is not truncated.
         failed: bool [N], the environment died in this step; its episode must be dropped. The slot is
             usable again after the next ``reset``.
-        info: key of ``EnvSpec.info_keys`` -> float32 [N], valid in slots whose episode ended in this step.
+        info: key of ``EnvSpec.info_keys`` -> float32 [N], valid in slots whose episode ended in this step. Others'
+            environments name their numbers when they report them: such keys come later, NaN where an episode has none.
     """
 
     teams: tuple[TeamStep, ...]
@@ -167,7 +168,7 @@ class EpisodeStats:
     Attributes:
         returns: float64 [E, R'], undiscounted, per team name (R' = 1 or number of agents).
         lengths: int64 [E].
-        info: info key -> float64 [E].
+        info: info key -> float64 [E]; NaN where an episode did not report it.
         dropped: episodes lost because their environment died.
     """
 

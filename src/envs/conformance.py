@@ -61,11 +61,11 @@ def check_step(step: TimeStep, spec: EnvSpec, n_envs: int) -> None:
     _require(len(step.teams) == len(spec.teams), f"{len(step.teams)} teams, spec has {len(spec.teams)}")
     for flag in _FLAGS:
         _check_array(getattr(step, flag), (n_envs,), bool, flag)
-    _require(
-        set(step.info) == set(spec.info_keys), f"info has the keys {sorted(step.info)}, spec {sorted(spec.info_keys)}"
-    )
+    missing = set(spec.info_keys) - set(step.info)
+    _require(not missing, f"info has the keys {sorted(step.info)}, spec {sorted(spec.info_keys)}")
     for key, value in step.info.items():
-        _check_array(value, (n_envs,), np.float32, f"info[{key!r}]")
+        reported = value if key in spec.info_keys else np.nan_to_num(value, nan=0.0)
+        _check_array(reported, (n_envs,), np.float32, f"info[{key!r}]")
     for i, (team, sizes) in enumerate(zip(step.teams, spec.teams, strict=True)):
         where, a = f"teams[{i}].", sizes.n_agents
         _check_array(team.obs, (n_envs, a, sizes.obs_dim), np.float32, where + "obs")
@@ -101,10 +101,10 @@ class _Player:
             self._buffers = arrays
             return
         for name, array in arrays.items():
-            old = self._buffers[name]
+            old = self._buffers.setdefault(name, array)
             same = old.__array_interface__["data"] == array.__array_interface__["data"]
             _require(same, f"{name} is a new array; a step must overwrite its buffers in place")
-            kept = np.array_equal(before[name][~touched], array[~touched])
+            kept = np.array_equal(before.get(name, array)[~touched], array[~touched], equal_nan=True)
             _require(kept, f"{name} changed in slots that were neither reset nor stepped")
 
     def _copy(self) -> dict[str, np.ndarray]:
@@ -175,7 +175,7 @@ def _row(step: TimeStep, slot: int, *, ended: bool = False) -> Row:
     return {
         name: array[slot].tobytes()
         for name, array in arrays_of(step).items()
-        if ended or not name.startswith("info")  # info counts at the end of an episode alone
+        if not name.startswith("info") or (ended and not np.isnan(array[slot]))  # counts at the end, where reported
     }
 
 
@@ -183,8 +183,8 @@ def _compare(first: dict[int, list[Row]], second: dict[int, list[Row]], what: st
     for seed, rows in first.items():
         others = second[seed]
         for t, (row, other) in enumerate(zip(rows, others, strict=False)):
-            for name, content in row.items():
-                _require(content == other[name], f"seed {seed}, step {t}: {name} differs {what}")
+            for name in row | other:
+                _require(row.get(name) == other.get(name), f"seed {seed}, step {t}: {name} differs {what}")
         _require(len(rows) == len(others), f"seed {seed}: {len(rows) - 1} and {len(others) - 1} steps {what}")
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import mmap
 import os
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -49,6 +49,8 @@ class Slot:
         available: bool [A, U].
         rewards: float32 [R].
         info: float32 [K], in the order of ``SingleSpec.info_keys``; written when an episode ends.
+        numbers: name -> value, of an episode that ends: what it reports beside ``info_keys``, which may differ from
+            episode to episode. Empty at the beginning of every step.
     """
 
     obs: np.ndarray
@@ -56,6 +58,7 @@ class Slot:
     available: np.ndarray
     rewards: np.ndarray
     info: np.ndarray
+    numbers: dict[str, float] = field(default_factory=dict)
 
 
 class SingleEnv(Protocol):

@@ -13,6 +13,7 @@ import os
 import sys
 import time
 import weakref
+from collections import ChainMap
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -22,6 +23,7 @@ from pydantic import Field
 from core.data import EnvSpec, TeamSpec, TeamStep, TimeStep
 from core.errors import UserError
 from core.settings import Section
+from envs.numbers import Numbers
 from envs.shared_block import IDLE, RESET, STEP, SharedBlock, SingleSpec, anonymous_file
 from envs.worker_handle import Worker, WorkerDied, shut_down
 from envs.worker_process import RENDER, Assignment, Reply
@@ -75,7 +77,16 @@ class WorkerVecEnv:
 
     Args: ClassVar[type[WorkerArgs]] = WorkerArgs
 
-    def __init__(self, n_envs: int, args: WorkerArgs, *, name: str, factory: str, kwargs: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        n_envs: int,
+        args: WorkerArgs,
+        *,
+        name: str,
+        factory: str,
+        kwargs: dict[str, Any],
+        numbers: Numbers | None = None,
+    ) -> None:
         """Start the workers and learn the sizes.
 
         Args:
@@ -84,6 +95,7 @@ class WorkerVecEnv:
             name: what errors call the environment.
             factory: "module:Class" of the :class:`~envs.shared_block.SingleEnv`.
             kwargs: its keyword arguments, picklable.
+            numbers: which of the numbers that its episodes report are kept; None: it reports none.
         """
         self.n_envs = n_envs
         self._name = name
@@ -107,6 +119,7 @@ class WorkerVecEnv:
         self.spec = env_spec(self._single)
         self._block = SharedBlock(self._memory, self._single, n_envs)
         self._block.available[:] = True
+        self._numbers = numbers or Numbers(n_envs, name=name, wanted=(), limit=0)
         self._time_step = self._view()
 
     def _start(self, workers: Sequence[Worker]) -> SingleSpec:
@@ -131,9 +144,13 @@ class WorkerVecEnv:
         joint = block.obs.reshape(self.n_envs, -1)
         state = block.state if self._single.state_dim else joint
         team = TeamStep(obs=block.obs, state=state, available=block.available, rewards=block.rewards)
-        info = {key: block.info[i] for i, key in enumerate(self._single.info_keys)}
+        info: dict[str, np.ndarray] = {key: block.info[i] for i, key in enumerate(self._single.info_keys)}
         return TimeStep(
-            teams=(team,), terminated=block.terminated, truncated=block.truncated, failed=block.failed, info=info
+            teams=(team,),
+            terminated=block.terminated,
+            truncated=block.truncated,
+            failed=block.failed,
+            info=ChainMap(self._numbers.columns, info),
         )
 
     def reset(self, slots: np.ndarray, seeds: np.ndarray) -> TimeStep:
@@ -143,6 +160,7 @@ class WorkerVecEnv:
             UserError: an environment failed in this reset and again in the one tried after it.
         """
         block = self._block
+        self._numbers.clear(slots)
         block.command[:] = IDLE
         block.command[slots] = RESET
         block.seeds[slots] = seeds
@@ -200,13 +218,16 @@ class WorkerVecEnv:
         deadline = time.monotonic() + self._timeout
         for worker in called:
             try:
-                errors = worker.answer(deadline, self._timeout)
+                report = worker.answer(deadline, self._timeout)
+                errors = report.errors
             except WorkerDied as death:
                 errors = dict.fromkeys(range(worker.slots.start, worker.slots.stop), f"its worker process {death}")
                 self._count(f"its worker process {death}")
             else:
                 for reason in errors.values():
                     self._count(f"it raised:\n{reason}")
+                for slot, numbers in report.numbers.items():
+                    self._numbers.store(slot, numbers)
             reasons.update(errors)
         if reasons:
             self._lost[list(reasons)] = True

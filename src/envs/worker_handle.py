@@ -20,6 +20,7 @@ from envs.worker_process import (
     ROUND,
     Assignment,
     Reply,
+    Report,
     Started,
     receive_message,
     send_message,
@@ -116,8 +117,8 @@ class Worker:
         with contextlib.suppress(ConnectionError):  # its death shows in the answer
             self._socket.sendall(ROUND)
 
-    def answer(self, deadline: float, timeout: float) -> dict[int, str]:
-        """Wait until it is through; return slot -> traceback of the environments that raised.
+    def answer(self, deadline: float, timeout: float) -> Report:
+        """Wait until it is through; return what it tells.
 
         Raises:
             WorkerDied: the process ended, or ``deadline`` (of ``time.monotonic``) has passed; ``timeout`` is only told.
@@ -127,7 +128,7 @@ class Worker:
         try:
             byte = self._socket.recv(1)
             if byte == DONE:
-                return {}
+                return Report()
             if byte:
                 return receive_message(self._socket)
         except TimeoutError:

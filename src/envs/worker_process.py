@@ -16,7 +16,7 @@ import signal
 import socket
 import threading
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -52,6 +52,19 @@ class Started:
 
     spec: SingleSpec | None = None
     error: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What there is to tell of a round beside the block.
+
+    Attributes:
+        errors: slot -> traceback, of environments that raised.
+        numbers: slot -> name -> value, of episodes that ended and reported numbers beside ``SingleSpec.info_keys``.
+    """
+
+    errors: dict[int, str] = field(default_factory=dict)
+    numbers: dict[int, dict[str, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,9 +137,9 @@ class _Host:
         first, count = self._assignment.first, self._assignment.count
         self._slots: list[Slot] = [block.slot(first + i) for i in range(count)]
 
-    def round(self) -> dict[int, str]:
-        """Do what the block's commands say; return slot -> traceback of those that raised."""
-        block, first, errors = self._block, self._assignment.first, {}
+    def round(self) -> Report:
+        """Do what the block's commands say; return what there is to tell."""
+        block, first, report = self._block, self._assignment.first, Report()
         commands = block.command[first : first + self._assignment.count].tolist()
         for i, command in enumerate(commands):
             if command == IDLE:
@@ -135,13 +148,17 @@ class _Host:
             try:
                 block.terminated[index], block.truncated[index] = self._reset(i) if command == RESET else self._step(i)
             except Exception as error:
-                errors[index] = str(error) if isinstance(error, UserError) else traceback.format_exc()
+                report.errors[index] = str(error) if isinstance(error, UserError) else traceback.format_exc()
                 self._discard(i)
-        return errors
+            else:
+                if self._slots[i].numbers:
+                    report.numbers[index] = dict(self._slots[i].numbers)
+        return report
 
     def _step(self, i: int) -> tuple[bool, bool]:
         env = self._envs[i]
         assert env is not None, "a slot whose environment raised was stepped before a reset"
+        self._slots[i].numbers.clear()
         return env.step(self._block.actions[self._assignment.first + i].tolist(), self._slots[i])
 
     def _reset(self, i: int) -> tuple[bool, bool]:
@@ -152,6 +169,7 @@ class _Host:
         # for environments that draw from the global streams
         random.seed(seed)
         np.random.seed(mix_seed(seed))  # noqa: NPY002
+        self._slots[i].numbers.clear()
         env.reset(seed, self._slots[i])
         self._slots[i].rewards[:] = 0.0
         return False, False
@@ -202,10 +220,10 @@ def serve(connection: socket.socket, descriptor: int) -> None:
         while True:
             signal_byte = connection.recv(1)
             if signal_byte == ROUND:
-                errors = host.round()
-                if errors:
+                report = host.round()
+                if report.errors or report.numbers:
                     connection.sendall(REPORT)
-                    send_message(connection, errors)
+                    send_message(connection, report)
                 else:
                     connection.sendall(DONE)
             elif signal_byte in (RENDER, REPLAY):

@@ -89,12 +89,12 @@ class Episodes:
     def _joined(self) -> EpisodeStats:
         if len(self._stats) != 1:
             teams = self._stats[0].returns if self._stats else {}
-            keys = self._stats[0].info if self._stats else {}
+            keys = dict.fromkeys(key for stats in self._stats for key in stats.info)
             self._stats = [
                 EpisodeStats(
                     returns={team: np.concatenate([stats.returns[team] for stats in self._stats]) for team in teams},
                     lengths=np.concatenate([np.zeros(0, np.int64), *(stats.lengths for stats in self._stats)]),
-                    info={key: np.concatenate([stats.info[key] for stats in self._stats]) for key in keys},
+                    info={key: np.concatenate([_column(stats, key) for stats in self._stats]) for key in keys},
                     dropped=sum(stats.dropped for stats in self._stats),
                 )
             ]
@@ -115,13 +115,18 @@ class Episodes:
         self._stats = [] if state is None else [EpisodeStats(**state)]
 
 
+def _column(stats: EpisodeStats, key: str) -> np.ndarray:
+    return stats.info[key] if key in stats.info else np.full(len(stats.lengths), np.nan)
+
+
 def summarise(stats: EpisodeStats) -> dict[str, float]:
     """Return the metrics of a set of episodes, under EPyMARL's names.
 
     ``return_mean`` and ``return_std`` (population) are over episodes; where every agent has its own reward the
     return of an episode is the sum over agents, and ``agent_{i}_return_mean`` is each one's own. With several teams
     these carry the team's name in front (``prey_return_mean``). ``ep_length_mean``, ``<info key>_mean`` and
-    ``dropped_episodes`` belong to all teams. Without any finished episode only ``dropped_episodes`` is given.
+    ``dropped_episodes`` belong to all teams; an info key counts in the episodes that report it, and gives way to a
+    metric of its name. Without any finished episode only ``dropped_episodes`` is given.
     """
     values: dict[str, float] = {}
     if len(stats.lengths):
@@ -134,6 +139,9 @@ def summarise(stats: EpisodeStats) -> dict[str, float]:
                 for i, mean in enumerate(returns.mean(axis=0)):
                     values[f"{front}agent_{i}_return_mean"] = float(mean)
         values["ep_length_mean"] = float(stats.lengths.mean())
-        values.update({f"{key}_mean": float(column.mean()) for key, column in stats.info.items()})
+        for key, column in stats.info.items():
+            reported = column[~np.isnan(column)]
+            if len(reported):
+                values.setdefault(f"{key}_mean", float(reported.mean()))
     values["dropped_episodes"] = float(stats.dropped)
     return values

@@ -153,8 +153,7 @@ class _Collection:
         self.lockstep = n == n_episodes
 
     def play(self, *, t_env: int | None, greedy: bool, on_step: OnStep | None = None) -> EpisodeStats:
-        info_keys, dropped = self.runner.spec.info_keys, 0
-        info = {key: np.zeros(self.n_episodes) for key in info_keys}
+        info, dropped = {key: np.zeros(self.n_episodes) for key in self.runner.spec.info_keys}, 0
         step = self.begin(on_step)
         while len(self.slots):
             actions = [
@@ -167,9 +166,11 @@ class _Collection:
             finished = self.active & (step.terminated | step.truncated | step.failed)
             if finished.any():
                 dropped += int(step.failed[finished].sum())
-                for key in info_keys:
-                    done = np.flatnonzero(finished & ~step.failed)
-                    info[key][self.row[done]] = step.info[key][done]
+                done = np.flatnonzero(finished & ~step.failed)
+                for key, reported in step.info.items():
+                    if key not in info:
+                        info[key] = np.full(self.n_episodes, np.nan)
+                    info[key][self.row[done]] = reported[done]
                 step = self.finish(np.flatnonzero(finished), step)
                 if on_step is not None and len(self.slots):
                     on_step(self.active & finished)

@@ -18,11 +18,12 @@ HANG = threading.Event()  # never set
 class Toy:
     """SingleEnv of 2 agents, 3 actions, 4 steps; obs are (seed, clock, agent). Odd seeds terminate, even ones truncate.
 
+    With ``reports`` an episode reports its seed, and a third of it where that is whole.
     Action 2 of agent 0 does ``mischief``, and so does every reset where ``in_reset``, until the file ``marker`` exists
     (closing the environment creates it).
     """
 
-    def __init__(self, *, mischief="", in_reset=False, at_start="", marker="", limit=4, image=False):
+    def __init__(self, *, mischief="", in_reset=False, at_start="", marker="", limit=4, image=False, reports=False):
         if at_start == "raise":
             raise RuntimeError("no luck today")
         if at_start == "exit":
@@ -34,6 +35,7 @@ class Toy:
             info_keys=("won",), can_render=image,
         )  # fmt: skip
         self.mischief, self.in_reset, self.marker, self.image = mischief, in_reset, marker, image
+        self.reports = reports
 
     def _misbehave(self):
         if self.mischief == "raise":
@@ -64,6 +66,10 @@ class Toy:
         done = self.clock == self.spec.episode_limit
         if done:
             out.info[0] = self.seed % 2
+        if done and self.reports:
+            out.numbers["seed"] = float(self.seed)
+            if self.seed % 3 == 0:
+                out.numbers["thirds"] = self.seed / 3
         return done and self.seed % 2 == 1, done and self.seed % 2 == 0
 
     def render(self):
