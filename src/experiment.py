@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from components.allocator import keep_freed_memory
+from core.data import EpisodeStats
 from core.errors import UserError
 from core.seeding import episode_seed
 from observers.interrupts import shield
@@ -119,12 +120,15 @@ class Experiment:
             for metrics in team.learn(batches[name], episode=self.episode, t_env=started):
                 sink.learner(metrics, self.t_env, team=name)
 
-    def test(self, sink: Sink) -> None:
+    def test(self, sink: Sink) -> dict[str, EpisodeStats]:
         """Play test episodes in their own environments; training does not notice.
 
         An interrupted test leaves no trace, so that a resumed run plays it as if nothing had happened.
+
+        Returns:
+            "test_" and, with test_sampled, "test_sampled_" -> the episodes; nothing where tests are turned off.
         """
-        runner, s, played = self.test_runner, self.settings, {}
+        runner, s, played = self.test_runner, self.settings, dict[str, EpisodeStats]()
         if runner is not None:
             launched = runner.launched
             streams = {name: controller.state_dict() for name, controller in self.controllers.items()}
@@ -141,3 +145,4 @@ class Experiment:
             self.last_test = self.t_env
             for prefix, stats in played.items():
                 sink.episodes(stats, self.t_env, prefix=prefix)
+        return played

@@ -20,6 +20,7 @@ examples:
   python src/main.py --config=asae --env-config=spread --print-config
   python src/main.py --config=asae --env-config=predator_prey --team preys=coma   # or random, fleeing, checkpoint:PATH
   python src/main.py with resume=results/sacred/asae/spread/1
+  python src/main.py --out table.csv with checkpoint_path=results/sacred/asae/spread/1 evaluate=True
 
 Swap the word after --config= to compare algorithms under the same runner, logging and statistics;
 draw their curves with: python src/plot.py results --metric test_return_mean --out curves.png
@@ -28,10 +29,9 @@ draw their curves with: python src/plot.py results --metric test_return_mean --o
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    described = "Train or test cooperative multi-agent reinforcement learning algorithms."
     cli = argparse.ArgumentParser(
         prog="python src/main.py",
-        description=described,
+        description="Train or test cooperative multi-agent reinforcement learning algorithms.",
         epilog=f"algorithms: {', '.join(config_names('algs'))}\nenvironments: {', '.join(config_names('envs'))}\n\n"
         + EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -43,6 +43,7 @@ def parser() -> argparse.ArgumentParser:
     cli.add_argument("--list", action="store_true", help="print the algorithms and environments, then stop")
     cli.add_argument("--print-config", action="store_true", help="print all settings and where they came from, stop")
     cli.add_argument("--env-info", action="store_true", help="print the environment's sizes as JSON, then stop")
+    cli.add_argument("--out", metavar="FILE", help="with evaluate=True: write the results, .json or .csv")
     cli.add_argument("words", nargs="*", metavar="with key=value", help="settings that win over all files")
     return cli
 
@@ -67,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.print_config:
             print(options.table())
             return 0
-        return session.run(options, command=shlex.join(["python", "src/main.py", *given]))
+        return session.run(options, command=shlex.join(["python", "src/main.py", *given]), out=args.out)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

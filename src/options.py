@@ -31,7 +31,7 @@ from core.settings import (
     validate,
 )
 from players import Layers, Player, algorithm_models, elsewhere, team_player, team_words, with_full_names
-from resuming import NOT_RESUMED, check_same_run, resumed
+from resuming import Source, check_same_run, source_of
 
 
 class ExperimentSettings(Section):
@@ -66,7 +66,7 @@ class ExperimentSettings(Section):
     checkpoint_path: str = Field(description="Load trained networks from this models folder.")
     load_step: int = Field(ge=0, description="Step of checkpoint_path: 0 is the newest, else the nearest.")
     resume: str = Field(description="Continue this run (results folder, models folder or checkpoint).")
-    evaluate: bool = Field(description="Test only; needs checkpoint_path.")
+    evaluate: bool = Field(description="Test checkpoint_path with its run's settings, train nothing.")
     render: bool = Field(description="The same as save_replay.")
     save_replay: bool = Field(description="Write a film of greedy episodes at the end.")
     replay_format: Literal["gif", "mp4"] = Field(description="Format of the film.")
@@ -165,7 +165,7 @@ def resolve(config: str | None, env_config: str | None, words: Sequence[str], te
     """Merge the layers, choose the parts, validate everything once.
 
     Args:
-        config: name of config/algs/<name>.yaml; None only where resume= names a run.
+        config: name of config/algs/<name>.yaml; None only where a run is named to resume or to test.
         env_config: name of config/envs/<name>.yaml; likewise.
         words: key=value pairs of the command line.
         teams: who plays a team ("preys=coma"), as ``--team`` gives it.
@@ -175,7 +175,7 @@ def resolve(config: str | None, env_config: str | None, words: Sequence[str], te
     """
     command_line = parse_overrides(words)
     asked_keys = command_line.pop(TEAM, {})
-    layers, resume_from, saved = _layers(config, env_config, command_line)
+    layers, source = _layers(config, env_config, command_line)
     merged = merge(layers)
     values = merged.values
     _check_named(values)
@@ -187,9 +187,10 @@ def resolve(config: str | None, env_config: str | None, words: Sequence[str], te
     env_args = validate(env.Args, values[NESTED], merged.origins, prefix=f"{NESTED}.")
     experiment = _with_seed(sections.pop("experiment"))
     player = Player(plays=experiment.name, classes=classes, origins=merged.origins, **sections)
-    asked, before = team_words(teams, asked_keys), saved.get(TEAM, {})
+    asked, before = team_words(teams, asked_keys), source.players({}) if source else {}
     names = tuple(team.name for team in spec_of(env, env_args).teams) if asked or before else ()
     asked = with_full_names(asked, names, experiment.env)
+    before = source.players(asked) if source else {}
     players = {
         name: team_player(name, asked.get(name, {}), before.get(name, {}), layers=layers, run_keys=RUN_KEYS)
         for name in names
@@ -203,10 +204,10 @@ def resolve(config: str | None, env_config: str | None, words: Sequence[str], te
         teams=names,
         origins=_origins(merged.origins, players, asked),
         classes={"env": env, "runner": runner},
-        resume_from=resume_from,
+        resume_from=source.checkpoint if source and source.resumes else None,
     )
-    if saved:
-        check_same_run(options.flat(), saved, options.origins)
+    if source and source.resumes:
+        check_same_run(options.flat(), source.settings, options.origins)
     _consistent(options)
     return options
 
@@ -241,25 +242,22 @@ def _origins(
 
 def _layers(
     config: str | None, env_config: str | None, command_line: Mapping[str, Any]
-) -> tuple[Layers, Path | None, dict[str, Any]]:
-    """The layers, the checkpoint that is resumed, and the settings of its run (empty where nothing is)."""
-    resume_from, saved = resumed(command_line["resume"]) if "resume" in command_line else (None, {})
-    if saved:
-        if config is not None and config_name(config) != saved["name"]:
-            raise UserError(f"{resume_from} is a checkpoint of {saved['name']}, not of --config={config}.")
-    elif config is None or env_config is None:
+) -> tuple[Layers, Source | None]:
+    """The layers, and the run that is resumed or tested."""
+    source = source_of(command_line)
+    if source is None and (config is None or env_config is None):
         missing = "--config=ALGORITHM" if config is None else "--env-config=ENVIRONMENT"
         raise UserError(f"{missing} is missing. See --list for what there is and --help for an example.")
     layers: Layers = [("default.yaml", read_yaml(CONFIG_DIR / "default.yaml"))]
+    env = None
     if env_config is not None:
         layers.append((f"envs/{env_config}.yaml", read_yaml(config_path("envs", env_config))))
-        if saved and layers[-1][1].get("env") != saved["env"]:
-            raise UserError(f"{resume_from} was trained on {saved['env']}, not on --env-config={env_config}.")
+        env = str(layers[-1][1].get("env"))
     if config is not None:
         layers.append((f"algs/{config}.yaml", read_yaml(config_path("algs", config))))
-    if saved:
-        layers.append(("resumed run", {key: value for key, value in saved.items() if key not in NOT_RESUMED | {TEAM}}))
-    return [*layers, ("command line", command_line)], resume_from, saved
+    if source is not None:
+        layers.append(source.layer(None if config is None else config_name(config), env))
+    return [*layers, ("command line", command_line)], source
 
 
 def config_name(config: str) -> str:

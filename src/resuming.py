@@ -1,17 +1,20 @@
-"""Which run a new one continues, and what may be changed then."""
+"""Which run a new one continues or tests, and what may be changed then."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from components import checkpoint
 from core.comparing import FREE, different, flattened
 from core.errors import UserError
+from core.settings import NESTED, TEAM
 
 NOT_RESUMED = {"resume", "checkpoint_path", "load_step", "evaluate"}
+SHOWN = {"quiet", "render", "save_replay", "use_tensorboard"}  # what a run showed is not what its evaluation is to show
 
 
 def models_folder(path: str | Path) -> Path:
@@ -37,16 +40,64 @@ def models_folder(path: str | Path) -> Path:
     return folder.resolve().parents[3] / "models" / models.name  # the results were moved as a whole
 
 
-def resumed(path: Any) -> tuple[Path, dict[str, Any]]:
-    """Return the checkpoint that ``resume=path`` means, and the settings of its run.
+@dataclass(frozen=True)
+class Source:
+    """The run whose settings another takes.
+
+    Attributes:
+        checkpoint: folder.
+        settings: of its run.
+        resumes: it is continued exactly (``resume=``); otherwise its networks are tested (``evaluate=True``).
+    """
+
+    checkpoint: Path
+    settings: Mapping[str, Any]
+    resumes: bool
+
+    def layer(self, name: str | None, env: str | None) -> tuple[str, dict[str, Any]]:
+        """Name and content of the layer; networks may be tested in another environment than they were trained in.
+
+        Args:
+            name: of the algorithm that --config gives, None where it is not given.
+            env: of the environment that --env-config gives; likewise.
+
+        Raises:
+            UserError: it is another algorithm's checkpoint, or another environment's run.
+        """
+        if name not in (None, self.settings["name"]):
+            raise UserError(f"{self.checkpoint} is a checkpoint of {self.settings['name']}, not of --config={name}.")
+        elsewhere = env not in (None, self.settings["env"])
+        if elsewhere and self.resumes:
+            raise UserError(f"{self.checkpoint} was trained on {self.settings['env']}, not on --env-config={env}.")
+        without = NOT_RESUMED | {TEAM} | ({"env", NESTED} if elsewhere else set())
+        without |= set() if self.resumes else SHOWN
+        layer = {key: value for key, value in self.settings.items() if key not in without}
+        return "resumed run" if self.resumes else "checkpoint", layer
+
+    def players(self, asked: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+        """Team -> settings of its player there; a test may have others, which are asked for with "plays"."""
+        there = self.settings.get(TEAM, {})
+        return {team: own for team, own in there.items() if self.resumes or "plays" not in asked.get(team, {})}
+
+
+def source_of(command_line: Mapping[str, Any]) -> Source | None:
+    """Return the run that ``resume=`` or ``evaluate=True checkpoint_path=`` names, None where there is none.
 
     Raises:
-        UserError: there is none.
+        UserError: it has no checkpoint.
     """
-    if path is None or str(path) == "":
-        raise UserError("resume= is empty: give the run to continue, e.g. resume=results/sacred/asae/spread/1.")
-    found = checkpoint.find(models_folder(str(path)))
-    return found, checkpoint.read_settings(found)
+    if "resume" in command_line:
+        path = command_line["resume"]
+        if path is None or str(path) == "":
+            raise UserError("resume= is empty: give the run to continue, e.g. resume=results/sacred/asae/spread/1.")
+        found = checkpoint.find(models_folder(str(path)))
+        return Source(found, checkpoint.read_settings(found), True)
+    path, step = command_line.get("checkpoint_path"), str(command_line.get("load_step", 0))
+    if path and str(command_line.get("evaluate")).lower() == "true":
+        found = checkpoint.find(models_folder(str(path)), int(step) if step.isdecimal() else 0)
+        if (found / "settings.pt").exists():
+            return Source(found, checkpoint.read_settings(found), False)
+    return None
 
 
 def shape_differences(saved: Mapping[str, Any], now: Mapping[str, Any]) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 from sacred import SETTINGS
 from sacred import Experiment as SacredExperiment
 
+import evaluation
 import snapshot
 from components import checkpoint
 from experiment import Experiment
@@ -34,7 +35,7 @@ def env_info(options: Options) -> dict[str, Any]:
     return {**first, "episode_limit": spec.episode_limit, "teams": teams}
 
 
-def run(options: Options, *, command: str) -> int:
+def run(options: Options, *, command: str, out: str | None = None) -> int:
     """Train (or evaluate) under Sacred; returns the exit status.
 
     What can be known to be wrong is found before the Sacred run starts, so that it leaves no empty run behind.
@@ -42,15 +43,18 @@ def run(options: Options, *, command: str) -> int:
     Args:
         options: what was chosen.
         command: the command line, for the records.
+        out: file for the results of an evaluation.
 
     Raises:
         UserError: something that the user can mend.
     """
+    if out is not None:
+        evaluation.check_out(Path(out), options.experiment)
     try:
         with interrupts():
             experiment = Experiment(options)
             try:
-                Session(experiment, command).run()
+                Session(experiment, command, None if out is None else Path(out)).run()
             finally:
                 experiment.close()
     except Interrupted as interrupted:
@@ -64,18 +68,21 @@ class Session:
     Args:
         experiment: just built; what is to be resumed or evaluated is loaded into it.
         command: the command line, for the records.
+        out: file for the results of an evaluation, or None.
 
     Raises:
         UserError: what is to be loaded does not fit, or results cannot be written.
     """
 
-    def __init__(self, experiment: Experiment, command: str) -> None:
+    def __init__(self, experiment: Experiment, command: str, out: Path | None = None) -> None:
         self.experiment, self.options, self.settings = experiment, experiment.options, experiment.settings
-        self.provenance = provenance(self.options, command)
+        self.provenance, self.out = provenance(self.options, command), out
         s = self.settings
         self.task = s.task(self.options.env_args.model_dump(mode="json"))
         self.root = Path(s.local_results_path).resolve()
-        self.files = AtomicFileObserver(self.root / "sacred" / self.options.title / self.task)
+        self.files = AtomicFileObserver(
+            self.root / ("evaluations" if s.evaluate else "sacred") / self.options.title / self.task
+        )
         self.loaded: Path | None = None
         self.before: dict[str, Any] = {}  # of the run that is continued
         self.unsaved = False  # the last try to write a checkpoint failed
@@ -157,7 +164,10 @@ class Session:
     def _inform(self, info: dict[str, Any]) -> None:
         """Say in info.json, at once, what makes this run, where its checkpoints will be and which run it continues."""
         info["provenance"] = self.provenance
-        info["models"] = str(self.models)
+        if self.settings.evaluate:
+            info["evaluated"] = str(self.loaded)
+        else:
+            info["models"] = str(self.models)
         if self.before:
             info["resumed_from_run"] = self.before["run"]
             info["resumed_at"] = self.experiment.t_env
@@ -166,13 +176,22 @@ class Session:
     def _play(self, _run: Any) -> None:
         s = self.settings
         if s.evaluate:
-            self.experiment.test(self.sink)
+            self._evaluate()
         else:
             self.experiment.run(self.sink, save=self._save)
         if self.unsaved:
             _warn("the last checkpoint could not be written: this run can be continued from an earlier one only")
         if s.render or s.save_replay:
             self._film(_run)
+
+    def _evaluate(self) -> None:
+        played, found = self.experiment.test(self.sink), self.sink.latest
+        self.console.message(evaluation.title(played, self.settings))
+        self.console.listing(found)
+        if self.out is not None:
+            about = {"checkpoint": str(self.loaded), "step": self.experiment.t_env, "task": self.task}
+            evaluation.write(self.out, played, found, settings=self.settings, about=about)
+            self.console.message(f"written: {self.out}")
 
     def _save(self) -> None:
         """Write a checkpoint; a full disk costs one warning, not the run."""

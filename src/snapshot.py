@@ -69,7 +69,7 @@ def load_networks(experiment: Experiment, folder: Path, *, all_teams: bool = Fal
     options = experiment.options
     saved = checkpoint.read_settings(folder) if (folder / "settings.pt").exists() else {}
     for name, team in experiment.teams.items():
-        if not all_teams and team.learner is None:
+        if not all_teams and options.player_of(name).networks is not None:
             continue
         there, here = _of_team(saved, name), _of_team(options.flat(), name)
         if saved and team.learner is not None:

@@ -202,6 +202,14 @@ class Console:
         width = max((len(name) for name in names), default=0)
         self._record("\n".join(f"  {name:<{width}}  {short(metrics[name]):>10}" for name in names))
 
+    def listing(self, metrics: Mapping[str, float]) -> None:
+        """Print every value, one a line, the most important first; the end does not repeat them."""
+        self._shown = dict(metrics)
+        width = max((len(name) for name in metrics), default=0)
+        self.message(
+            "\n".join(f"  {name:<{width}}  {short(metrics[name])}" for name in sorted(metrics, key=importance))
+        )
+
     def message(self, text: str) -> None:
         """Print one line above the bar (``print`` does the same while the bar is shown)."""
         if not self._quiet:

@@ -86,6 +86,7 @@ def test_the_top_is_a_ladder():
         "experiment",
         "snapshot",
         "filming",
+        "evaluation",
         "session",
         "main",
     ]

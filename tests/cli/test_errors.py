@@ -148,10 +148,11 @@ SAME = ["hidden_dim=8", "mixing_embed_dim=4", "hypernet_embed=8"]
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["--config=asae", "--env-config=spread", "with", "hidden_dim=8"], ["qmix", "asae", "q_learner"]),
-        (["--config=vdn", "--env-config=spread", "with", "hidden_dim=8"], ["qmix", "vdn", "mixer='qmix'"]),
+        (["--config=asae", "--env-config=spread", "with", "hidden_dim=8"], ["qmix", "asae"]),
+        (["--config=vdn", "--env-config=spread", "with", "hidden_dim=8"], ["checkpoint of qmix", "vdn"]),
+        ([*SPREAD, *SAME, "mixer=vdn"], ["mixer='qmix' there and 'vdn' here"]),
         ([*SPREAD, *SAME, "env_args.n_agents=4"], ["env_args.n_agents=3 there and 4 here"]),
-        ([*SPREAD, *SAME[1:]], ["hidden_dim=8 there and 64 here"]),
+        ([*SPREAD, *SAME[1:], "hidden_dim=16"], ["hidden_dim=8 there and 16 here"]),
         (["--config=qmix", "--env-config=matrix_game", "with", *SAME], ["env='spread' there and 'matrix_game' here"]),
     ],
 )
