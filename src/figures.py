@@ -172,7 +172,7 @@ def steadiness(curves: Curves) -> str:
     """Standard deviation over seeds of the last value, least first."""
     parts = []
     for panel, members in _panels(curves).items():
-        spread = sorted((float(curve.values[:, -1].std()), curve.group) for curve in members)
+        spread = sorted((float(np.nanstd(curve.values[:, -1])), curve.group) for curve in members)
         parts.append(f"{panel}: " + ", ".join(f"{group} {value:.3g}" for value, group in spread))
     return "; ".join(parts)
 

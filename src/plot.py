@@ -1,14 +1,14 @@
 """Learning curves of any set of runs: ``python src/plot.py results/sacred --metric test_return_mean --out curves.png``.
 
-The line is the interquartile mean over seeds (or ``--center median | mean``), the band its 95% bootstrap interval
-(percentile, 2,000 resamples, pointwise). Runs of a group are brought to common steps by interpolation, over the steps
-that all of them have reached.
+A panel is a task with the ``env_args`` that differ among the runs, a line an algorithm with the settings that differ;
+of runs with the same settings and seed one counts, and of runs those that have completed. The line is the interquartile
+mean over seeds (or ``--center median | mean``), the band its 95% bootstrap interval (percentile, 2,000 resamples,
+pointwise). Runs are brought to common steps by interpolation; where some have ended the line goes on, thin.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
 import sys
 import warnings
 from collections.abc import Sequence
@@ -18,12 +18,11 @@ from typing import TYPE_CHECKING
 import core.packages  # noqa: F401  (first: it tells of missing packages)
 from core.errors import UserError
 from observers.drawing import draw_curves
+from observers.tables import CENTER_NAMES, table, write_csv
 
 if TYPE_CHECKING:
     from observers.curves import Curve
     from observers.runs import RunRecord
-
-NAMES = {"iqm": "interquartile mean", "median": "median", "mean": "mean"}
 
 
 def draw(
@@ -31,7 +30,7 @@ def draw(
     out: str | Path,
     *,
     metric: str = "test_return_mean",
-    group_by: Sequence[str] = ("name",),
+    group_by: Sequence[str] = (),
     panel_by: Sequence[str] = (),
     center: str = "iqm",
     smooth: int = 1,
@@ -44,8 +43,8 @@ def draw(
         runs: from ``observers.runs.find_runs``.
         out: the picture; its folder is made where needed.
         metric: what to draw over ``t_env``.
-        group_by: settings whose values make a line.
-        panel_by: settings whose values make a panel; empty for one panel per environment and map.
+        group_by: settings whose values make a line; empty for algorithms and what their runs differ in.
+        panel_by: settings whose values make a panel; empty for tasks.
         center: "iqm", "median" or "mean".
         smooth: moving average over so many points of each seed.
         title: above the picture.
@@ -57,115 +56,68 @@ def draw(
     from observers.curves import curves
 
     found = curves(runs, metric, group_by=group_by, panel_by=panel_by, center=center, window=smooth)
-    draw_curves(found, out, y_label=f"{metric} ({NAMES[center]})", title=title, x_label=x_label)
+    draw_curves(found, out, y_label=f"{metric} ({CENTER_NAMES[center]})", title=title, x_label=x_label)
     return found
-
-
-def write_csv(found: Sequence[Curve], path: str | Path) -> None:
-    """Write the curves as a table: panel, group, step, center, low, high, seeds.
-
-    Raises:
-        UserError: the file cannot be written.
-    """
-    try:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        with open(path, "w", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(["panel", "group", "step", "center", "low", "high", "seeds"])
-            for curve in found:
-                for step, *numbers in zip(curve.steps, curve.center, curve.low, curve.high, strict=True):
-                    cells = ["" if number != number else repr(float(number)) for number in numbers]
-                    writer.writerow(
-                        [curve.panel, curve.group, f"{step:g}" if step % 1 else int(step), *cells, curve.n_seeds]
-                    )
-    except OSError as error:
-        raise UserError(f"The table cannot be written to '{path}': {error.strerror}. Choose another --csv.") from error
-
-
-def table(found: Sequence[Curve], *, center: str = "iqm", share: float = 0.0) -> str:
-    """Return :func:`final_values` as text."""
-    rows = final_values(found, center=center, share=share)
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
-
-
-def final_values(found: Sequence[Curve], *, center: str = "iqm", share: float = 0.0) -> list[list[str]]:
-    """Return a heading and one row per curve: median, interquartile mean, interval and number of seeds.
-
-    Args:
-        found: the curves.
-        center: whose bootstrap interval is given.
-        share: of the steps at the end, over which each seed is averaged; 0 for the last point alone.
-    """
-    import numpy as np
-
-    from observers.curves import interval, iqm
-
-    rows = [["environment", "group", "seeds", "median", "IQM", f"95% interval of the {NAMES[center]}", "up to step"]]
-    for curve in found:
-        if not len(curve.steps):
-            continue
-        late = curve.steps >= curve.steps[-1] - share * (curve.steps[-1] - curve.steps[0])
-        finals = curve.values[:, late].mean(axis=1, keepdims=True)  # [S, 1]
-        low, high = (float(bound[0]) for bound in interval(finals, center))
-        span = "one seed: none" if np.isnan(low) else f"[{low:.4g}, {high:.4g}]"
-        middle = [f"{float(np.median(finals)):.4g}", f"{float(iqm(finals, axis=0)[0]):.4g}"]
-        rows.append([curve.panel, curve.group, str(curve.n_seeds), *middle, span, f"{curve.steps[-1]:,.0f}"])
-    return rows
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="plot.py", description="Draw learning curves of runs, with intervals over seeds."
     )
-    parser.add_argument("paths", nargs="+", help="folders of runs, or folders above them (results/sacred)")
-    parser.add_argument("--metric", default="test_return_mean", help="what to draw (default: %(default)s)")
-    parser.add_argument("--out", help=".png, .svg or .pdf (default: curves.png, unless --table or --csv is given)")
-    parser.add_argument(
-        "--group-by",
-        default="name",
-        metavar="KEY[,KEY]",
-        help="settings whose values make a line, e.g. name,env_args.n_agents",
+    add = parser.add_argument
+    add("paths", nargs="+", help="folders of runs, or folders above them (results/sacred)")
+    add("--metric", default="test_return_mean", help="what to draw (default: %(default)s)")
+    add("--out", help=".png, .svg or .pdf (default: curves.png, unless --table or --csv is given)")
+    add("--where", action="append", default=[], metavar="KEY=VALUE", help="only runs with this setting, e.g. "
+        "env_args.n_agents=3; again for others (the same key again: either value)")  # fmt: skip
+    add("--exclude", action="append", default=[], metavar="KEY=VALUE", help="no runs with this setting; again for more")
+    add("--filter-by-algs", "--filter_by_algs", nargs="+", default=[], metavar="WORD", help="only algorithms with one "
+        "of these words in their names")  # fmt: skip
+    add("--filter-by-envs", "--filter_by_envs", nargs="+", default=[], metavar="WORD", help="likewise of environments "
+        "(\"battle 3m\")")  # fmt: skip
+    add("--unfinished", action="store_true", help="with runs that go on, failed or were interrupted")
+    add("--group-by", default="", metavar="KEY[,KEY]", help="settings whose values make a line, e.g. name,lr (default: "
+        "algorithm and settings that differ)")  # fmt: skip
+    add("--panel-by", default="", metavar="KEY[,KEY]", help="settings whose values make a panel (default: environment "
+        "and its arguments that differ)")  # fmt: skip
+    add("--center", choices=sorted(CENTER_NAMES), default="iqm", help="of the seeds (default: %(default)s)")
+    add("--smooth", type=int, default=1, metavar="N", help="moving average over N points of each seed")
+    add("--title")
+    add("--x-label", default="environment steps")
+    add("--y-min", type=float, metavar="Y", help="cut the picture off below this value")
+    add("--csv", metavar="FILE", help="write the numbers of the curves")
+    add("--table", action="store_true", help="print final values: median, IQM, interval, seeds")
+    add("--final", choices=["last", "tenth"], default="last", help="final value of a seed: its last point, or the mean "
+        "over the last tenth of the steps")  # fmt: skip
+    return parser
+
+
+def _curves(options: argparse.Namespace) -> list[Curve]:
+    from observers.curves import curves
+    from observers.runs import find_runs
+    from observers.selecting import select
+
+    group_by, panel_by = ([key for key in text.split(",") if key] for text in (options.group_by, options.panel_by))
+    runs = select(
+        find_runs(options.paths, unfinished=options.unfinished), where=options.where, exclude=options.exclude,
+        algorithms=options.filter_by_algs, environments=options.filter_by_envs,
+    )  # fmt: skip
+    return curves(
+        runs, options.metric, center=options.center, window=options.smooth, group_by=group_by, panel_by=panel_by
     )
-    parser.add_argument(
-        "--panel-by",
-        default="",
-        metavar="KEY[,KEY]",
-        help="settings whose values make a panel (default: environment and map)",
-    )
-    parser.add_argument("--center", choices=sorted(NAMES), default="iqm", help="of the seeds (default: %(default)s)")
-    parser.add_argument("--smooth", type=int, default=1, metavar="N", help="moving average over N points of each seed")
-    parser.add_argument("--title")
-    parser.add_argument("--x-label", default="environment steps")
-    parser.add_argument("--y-min", type=float, metavar="Y", help="cut the picture off below this value")
-    parser.add_argument("--csv", metavar="FILE", help="write the numbers of the curves")
-    parser.add_argument("--table", action="store_true", help="print final values: median, IQM, interval, seeds")
-    parser.add_argument(
-        "--final",
-        choices=["last", "tenth"],
-        default="last",
-        help="final value of a seed: its last point, or the mean over the last tenth of the steps",
-    )
-    return parser  # fmt: skip
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; 0, or 2 after a user's mistake, which is told in one message."""
     options = _parser().parse_args(arguments)
-    from observers.curves import curves
-    from observers.runs import find_runs
-
-    group_by, panel_by = ([key for key in text.split(",") if key] for text in (options.group_by, options.panel_by))
-    by = {"group_by": group_by, "panel_by": panel_by}
     try:
         with warnings.catch_warnings():
             warnings.showwarning = lambda message, *rest, **named: print(f"plot.py: note: {message}", file=sys.stderr)
             warnings.simplefilter("always", UserWarning)
-            found = curves(find_runs(options.paths), options.metric, center=options.center, window=options.smooth, **by)
+            found = _curves(options)
         out = options.out or (None if options.table or options.csv else "curves.png")
         if out:
-            label = f"{options.metric} ({NAMES[options.center]})"
+            label = f"{options.metric} ({CENTER_NAMES[options.center]})"
             draw_curves(found, out, y_label=label, title=options.title, x_label=options.x_label, y_min=options.y_min)
             print(out)
         if options.csv:

@@ -131,11 +131,12 @@ def _curves(figure: Figure, todo: Sequence[Run], runs: RunSet) -> dict[str, Curv
         folder = runs.completed(run)
         if folder is not None:
             (record,) = find_runs([folder])
-            records.append(replace(record, config={"name": run.line, "env": run.panel}))
+            config = {"name": run.line, "env": run.panel, "seed": record.setting("seed")}
+            records.append(replace(record, config=config))
     if not records:
         raise UserError(f"None of the {len(todo)} runs has completed: there is nothing to draw yet.")
     order = list(dict.fromkeys((run.panel, run.line) for run in todo))
-    found = {metric: curves(records, metric, group_by=("name",), panel_by=("env",)) for metric in figure.metrics}
+    found = {metric: curves(records, metric) for metric in figure.metrics}
     return {metric: sorted(made, key=lambda c: order.index((c.panel, c.group))) for metric, made in found.items()}
 
 
@@ -148,7 +149,7 @@ def _panels(figure: Figure, found: dict[str, Curves]) -> list[Curve]:
 
 def _page(name: str, figure: Figure, choice: Choice, found: dict[str, Curves], n_runs: int) -> str:
     """The table, in markdown."""
-    from plot import final_values
+    from observers.tables import final_values
 
     n_seeds = sum(curve.n_seeds for curve in next(iter(found.values())))
     lines = [f"# {figure.title}", "", f"    {_command(name, choice)}", ""]

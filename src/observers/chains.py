@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from observers.runs import RunRecord, Series
 
 
-def join_chains(runs: Sequence[RunRecord], read: Callable[[Path], RunRecord | None]) -> list[RunRecord]:
+def join_chains(
+    runs: Sequence[RunRecord], read: Callable[[Path], RunRecord | None], *, prefer_completed: bool = False
+) -> list[RunRecord]:
     """Make one run of each chain: the older points up to the step of the checkpoint, then the newer ones.
 
     The joined run has the newest folder, settings and status. Where a run was resumed more than once, the continuation
@@ -28,13 +30,18 @@ def join_chains(runs: Sequence[RunRecord], read: Callable[[Path], RunRecord | No
     Args:
         runs: any runs.
         read: reads another folder, None where that is impossible.
+        prefer_completed: a chain whose newest run has completed counts before a longer one.
     """
+
+    def rank(chain: Sequence[RunRecord]) -> tuple[bool, float, int]:
+        return prefer_completed and chain[-1].status == "COMPLETED", *_length(chain)
+
     known = {run.path.resolve(): run for run in runs}
     chains: dict[Path, list[RunRecord]] = {}  # oldest folder -> the best chain that begins there
     for run in runs:
         chain = _chain(run, known, read)
         first = chain[0].path.resolve()
-        if first not in chains or _length(chain) >= _length(chains[first]):
+        if first not in chains or rank(chain) >= rank(chains[first]):
             chains[first] = chain
     return [_joined(chain) for chain in chains.values()]
 

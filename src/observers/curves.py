@@ -9,12 +9,15 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from core.errors import UserError
 from core.registry import did_you_mean
+from observers.lines import Line, distinct, some, sort_runs
 from observers.runs import RunRecord, Series
+from observers.selecting import check_keys
 
 GRID = 500  # most points of a curve whose seeds have different steps
 RESAMPLES = 2_000
@@ -71,33 +74,42 @@ def smooth(values: np.ndarray, window: int) -> np.ndarray:
 
 
 def align(series: Sequence[Series]) -> tuple[np.ndarray, np.ndarray]:
-    """Bring seeds to common steps by linear interpolation, over the range that all of them cover.
+    """Bring seeds to common steps by linear interpolation.
+
+    Ends that differ by less than half the distance of two points are the same end: the last test of every seed is a
+    few steps from that of the others.
 
     Returns:
-        steps [K], values [S, K]; K = 0 where the seeds have no step in common.
+        steps [K], values [S, K], NaN where a seed has none; at every step at least one has.
     """
-    first = max(steps[0] for steps, _ in series)
-    last = min(steps[-1] for steps, _ in series)
+    firsts, lasts = (np.array([steps[i] for steps, _ in series]) for i in (0, -1))
+    slack = 0.5 * max(float(np.median(np.diff(steps))) if len(steps) > 1 else 0.0 for steps, _ in series)
+    first = firsts[firsts <= firsts.min() + slack].max()
+    last = max(first, lasts[lasts >= lasts.max() - slack].min())
     grid = np.unique(np.concatenate([steps for steps, _ in series]))
     grid = grid[(grid >= first) & (grid <= last)]
     densest = max(len(steps) for steps, _ in series)
     if len(grid) > densest:  # different steps: no finer than the seeds themselves
         grid = np.linspace(first, last, min(GRID, densest))
-    return grid, np.stack([np.interp(grid, steps, values) for steps, values in series])
+    values = np.stack([np.interp(grid, steps, values) for steps, values in series])
+    values[(grid < firsts[:, None] - slack) | (grid > lasts[:, None] + slack)] = np.nan
+    some = np.isfinite(values).any(axis=0)
+    return grid[some], values[:, some]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Curve:
-    """One line of a panel: S seeds at K common steps.
+    """One line of a panel: R runs at K common steps.
 
     Attributes:
-        panel: environment (or whatever panels are made of).
+        panel: task (or whatever panels are made of).
         group: algorithm (or whatever lines are made of).
         steps: [K].
-        values: [S, K].
-        center: [K].
-        low: [K], NaN with one seed.
-        high: [K], NaN with one seed.
+        values: [R, K], NaN where a run has none.
+        center: [K], of the runs that are there.
+        low: [K], NaN where there are fewer than two seeds.
+        high: [K], likewise.
+        seeds: of every run; empty where each has one of its own.
     """
 
     panel: str
@@ -107,18 +119,31 @@ class Curve:
     center: np.ndarray
     low: np.ndarray
     high: np.ndarray
+    seeds: tuple[str, ...] = ()
 
     @property
     def n_seeds(self) -> int:
-        """S."""
-        return len(self.values)
+        """Distinct seeds."""
+        return len(set(self.seeds)) if self.seeds else len(self.values)
+
+    @property
+    def counts(self) -> np.ndarray:
+        """Distinct seeds at every step, [K]."""
+        return count_seeds(self.values, self.seeds)
+
+
+def count_seeds(values: np.ndarray, seeds: Sequence[str] = ()) -> np.ndarray:
+    """Distinct seeds that are there at every step ([R, K] -> [K])."""
+    there = np.isfinite(values)
+    rows = [[i for i, seed in enumerate(seeds) if seed == one] for one in dict.fromkeys(seeds)]
+    return np.sum([there[i].any(axis=0) for i in rows or range(len(values))], axis=0)
 
 
 def curves(
     runs: Sequence[RunRecord],
     metric: str,
     *,
-    group_by: Sequence[str] = ("name",),
+    group_by: Sequence[str] = (),
     panel_by: Sequence[str] = (),
     center: str = "iqm",
     window: int = 1,
@@ -128,52 +153,69 @@ def curves(
     Args:
         runs: from :func:`observers.runs.find_runs`.
         metric: e.g. "test_return_mean".
-        group_by: settings whose values make a line.
-        panel_by: settings whose values make a panel; empty for environment and map.
+        group_by: settings whose values make a line; empty for algorithms and what their runs differ in.
+        panel_by: settings whose values make a panel; empty for tasks (:mod:`observers.lines`).
         center: key of :data:`CENTERS`.
-        window: points of the moving average that smooths each seed.
+        window: points of the moving average that smooths each run.
 
     Raises:
         UserError: no run has the metric, or a setting of ``group_by`` or ``panel_by``.
     """
-    for key in (*group_by, *panel_by):
-        if all(run.setting(key) is None for run in runs):
-            raise UserError(f"No run has the setting '{key}'.{did_you_mean(key, _setting_names(runs))}")
-    groups: dict[tuple[str, str], list[tuple[RunRecord, Series]]] = {}
-    for run in runs:
-        series = _finite(run, metric, window)
-        if series is not None:
-            panel = _label(run, panel_by) if panel_by else run.environment
-            groups.setdefault((panel, _label(run, group_by)), []).append((run, series))
-    if not groups:
+    check_keys((*group_by, *panel_by), runs)
+    series = {run.path: points for run in runs if (points := _finite(run, metric, window)) is not None}
+    if not series:
         names = sorted({name for run in runs for name in run.metrics})
         known = ", ".join(names) if names else "none yet"
         raise UserError(f"No run has the metric '{metric}'.{did_you_mean(metric, names)} There are: {known}.")
-    found = [_curve(panel, group, members, center) for (panel, group), members in sorted(groups.items())]
-    if not any(found):
-        raise UserError(
-            "Nothing to draw: no group's runs have steps in common. Give fewer paths, or another --group-by."
-        )
-    return [curve for curve in found if curve is not None]
+    if len(series) < len(runs):
+        without = [run.path for run in runs if run.path not in series]
+        warnings.warn(f"left out, since they have no {metric}: {_paths(without)}", stacklevel=2)
+    found, repeated = [], []
+    for line in sort_runs([run for run in runs if run.path in series], group_by=group_by, panel_by=panel_by):
+        kept, again = distinct(line, lambda run: float(series[run.path][0][-1]))
+        repeated += again
+        found.append(_curve(kept, [series[run.path] for run in kept.runs], center))
+    _tell(repeated, [curve for curve in found if curve.counts.min() < curve.n_seeds])
+    return found
 
 
-def _curve(panel: str, group: str, members: Sequence[tuple[RunRecord, Series]], center: str) -> Curve | None:
-    steps, values = align([series for _, series in members])
-    if not len(steps):
-        paths = ", ".join(str(run.path) for run, _ in members)
-        warnings.warn(f"{group} on {panel} is left out: these runs have no steps in common: {paths}", stacklevel=3)
-        return None
-    longest = max(series[0][-1] for _, series in members)
-    shortest, series = min(members, key=lambda member: member[1][0][-1])
-    if series[0][-1] < 0.9 * longest:
-        warnings.warn(
-            f"{group} on {panel} is drawn up to step {series[0][-1]:,.0f} only, where {shortest.path} "
-            f"({shortest.status or 'status unknown'}) ends; the longest run has {longest:,.0f}",
-            stacklevel=3,
-        )
-    low, high = interval(values, center)
-    middle = CENTERS[center](values, axis=0)
-    return Curve(panel=panel, group=group, steps=steps, values=values, center=middle, low=low, high=high)
+def _curve(line: Line, series: Sequence[Series], center: str) -> Curve:
+    steps, values = align(series)
+    middle, low, high = np.full((3, len(steps)), np.nan)
+    there, counts = np.isfinite(values), count_seeds(values, line.seeds)
+    patterns, which = np.unique(there, axis=1, return_inverse=True)
+    for i, rows in enumerate(patterns.T):  # steps that the same runs have reached
+        columns = which.reshape(-1) == i
+        part = values[np.ix_(rows, columns)]
+        middle[columns] = CENTERS[center](part, axis=0)
+        if counts[columns][0] > 1:
+            low[columns], high[columns] = interval(part, center)
+    return Curve(
+        panel=line.panel, group=line.group, steps=steps, values=values, center=middle, low=low, high=high,
+        seeds=line.seeds,
+    )  # fmt: skip
+
+
+def _tell(repeated: Sequence[tuple[RunRecord, RunRecord]], unequal: Sequence[Curve]) -> None:
+    if repeated:
+        pairs = [f"{run.path} ({best.path} counts)" for run, best in repeated]
+        warnings.warn(f"left out, since another run has the same settings and seed: {some(pairs, 3)}", stacklevel=3)
+    if unequal:
+        lengths = [
+            f"{curve.group} on {curve.panel} ({curve.counts.max()} up to step {_last(curve):,.0f}, "
+            f"{curve.counts[-1]} at step {curve.steps[-1]:,.0f})"
+            for curve in unequal
+        ]
+        warnings.warn(f"seeds of different lengths: {some(lengths, 3)}", stacklevel=3)
+
+
+def _last(curve: Curve) -> float:
+    """The last step with most seeds."""
+    return float(curve.steps[curve.counts == curve.counts.max()][-1])
+
+
+def _paths(paths: Sequence[Path]) -> str:
+    return some([str(path) for path in paths], 3)
 
 
 def _finite(run: RunRecord, metric: str, window: int) -> Series | None:
@@ -182,15 +224,3 @@ def _finite(run: RunRecord, metric: str, window: int) -> Series | None:
     if not good.all():
         warnings.warn(f"{run.path}: {(~good).sum()} of {len(good)} points of {metric} are not finite", stacklevel=3)
     return (steps[good], smooth(values[good], window)) if good.any() else None
-
-
-def _label(run: RunRecord, keys: Sequence[str]) -> str:
-    """The run's values of ``keys``; a key that it does not have is left out."""
-    values = [(key, run.setting(key)) for key in keys if run.setting(key) is not None]
-    words = [str(value) if key in ("name", "env") else f"{key.rpartition('.')[2]}={value}" for key, value in values]
-    return ", ".join(words) or "none"
-
-
-def _setting_names(runs: Sequence[RunRecord]) -> set[str]:
-    names = {key for run in runs for key in run.config}
-    return names | {f"env_args.{key}" for run in runs for key in (run.setting("env_args") or {})}

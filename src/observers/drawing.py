@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 # Okabe and Ito's colours, told apart by people with any kind of colour vision; yellow is too light for lines.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 STYLES = ("-", "--", ":", "-.")
+PANELS = 30
+THIN = 0.7
 RC: Any = {
     "font.size": 10,
     "axes.spines.top": False,
@@ -42,10 +45,11 @@ def draw_curves(
 ) -> None:
     """Draw curves, one panel per ``Curve.panel``, one colour per ``Curve.group``, both in the order given.
 
-    What lies below ``y_min`` is cut off, and a panel where that is so says it.
+    What lies below ``y_min`` is cut off, and a panel where that is so says it. A line is thin where it has fewer seeds
+    than elsewhere.
 
     Raises:
-        UserError: the picture cannot be written.
+        UserError: the picture cannot be written, or has more panels or lines than can be told apart.
     """
     import matplotlib as mpl
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -53,6 +57,7 @@ def draw_curves(
 
     panels = list(dict.fromkeys(curve.panel for curve in found))
     groups = list(dict.fromkeys(curve.group for curve in found))
+    _check_size(panels, groups)
     columns = min(3, len(panels))
     rows = -(-len(panels) // columns)
     with mpl.rc_context(RC):
@@ -64,7 +69,7 @@ def draw_curves(
             _panel(axis, shown, groups)
             if y_min is not None:
                 cut(axis, shown, y_min)
-            axis.set_title(panel)
+            axis.set_title(textwrap.fill(panel, 46))
             axis.set_xlabel(x_label if i + columns >= len(panels) else "")
             axis.set_ylabel(y_label if i % columns == 0 else "")
         for axis in axes[len(panels) :]:
@@ -75,20 +80,34 @@ def draw_curves(
         _save(figure, Path(out))
 
 
+def _check_size(panels: Sequence[str], groups: Sequence[str]) -> None:
+    for kind, names, most in (("panels", panels, PANELS), ("lines", groups, len(COLOURS) * len(STYLES))):
+        if len(names) > most:
+            raise UserError(
+                f"A picture of {len(names)} {kind} cannot be read ('{names[0]}', '{names[1]}', '{names[2]}', ...; at "
+                f"most {most}). Choose runs with --where key=value, --exclude, --filter-by-algs or --filter-by-envs, "
+                "or what makes a line or a panel with --group-by or --panel-by; --table and --csv have no limit."
+            )
+
+
 def _look(group: str, groups: Sequence[str]) -> dict[str, Any]:
     index = groups.index(group)
     return {"color": COLOURS[index % len(COLOURS)], "linestyle": STYLES[index // len(COLOURS) % len(STYLES)]}
 
 
 def _panel(axis: Any, found: Sequence[Curve], groups: Sequence[str]) -> None:
+    import numpy as np
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     for curve in found:
         look = _look(curve.group, groups)
         marker = "o" if len(curve.steps) < 2 else None
-        axis.plot(curve.steps, curve.center, linewidth=1.8, marker=marker, markersize=5, **look)
-        if curve.n_seeds > 1:
-            axis.fill_between(curve.steps, curve.low, curve.high, color=look["color"], alpha=0.18, linewidth=0)
+        most = curve.counts == curve.n_seeds
+        if not most.all():
+            axis.plot(curve.steps, curve.center, linewidth=THIN, marker=marker, markersize=3, **look)
+        whole = np.where(most, curve.center, np.nan)
+        axis.plot(curve.steps, whole, linewidth=1.8, marker=marker, markersize=5, **look)
+        axis.fill_between(curve.steps, curve.low, curve.high, color=look["color"], alpha=0.18, linewidth=0)
     axis.xaxis.set_major_locator(MaxNLocator(6))
     axis.xaxis.set_major_formatter(FuncFormatter(_steps))
     axis.margins(x=0.01)
@@ -116,12 +135,16 @@ def _legend(figure: Any, found: Sequence[Curve], groups: Sequence[str]) -> None:
 
     labels = []
     for group in groups:
-        seeds = [curve.n_seeds for curve in found if curve.group == group]
+        seeds = [int(count) for curve in found if curve.group == group for count in curve.counts]
         number = str(min(seeds)) if min(seeds) == max(seeds) else f"{min(seeds)}-{max(seeds)}"
         labels.append(f"{group} ({number} seed{'' if number == '1' else 's'})")
     handles = [Line2D([], [], linewidth=2.2, **_look(group, groups)) for group in groups]
+    if any(curve.counts.min() < curve.n_seeds for curve in found):
+        labels.append("thin: fewer seeds")
+        handles.append(Line2D([], [], linewidth=THIN, color="#444444"))
     width = max(map(len, labels)) * 0.075 + 0.5  # inches that an entry takes, roughly
     columns = max(1, min(len(labels), int(figure.get_figwidth() / width)))
+    figure.set_figheight(figure.get_figheight() + 0.2 * (-(-len(labels) // columns) - 1))
     figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import warnings
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +30,7 @@ class RunRecord:
         metrics: name -> :data:`Series`.
         status: of run.json, "" where that cannot be read.
         info: info.json, empty where that cannot be read.
+        started: when its config was written, in seconds since 1970.
     """
 
     path: Path
@@ -36,6 +38,7 @@ class RunRecord:
     metrics: Mapping[str, Series]
     status: str = ""
     info: Mapping[str, Any] = field(default_factory=dict)
+    started: float = 0.0
 
     def setting(self, key: str) -> Any:
         """Return a setting by its dotted name, e.g. "env_args.n_agents"; None where it does not exist."""
@@ -46,23 +49,27 @@ class RunRecord:
 
     @property
     def environment(self) -> str:
-        """Environment and map: "battle 3m"."""
-        name = next(
-            (self.setting(f"env_args.{key}") for key in ("map_name", "key") if self.setting(f"env_args.{key}")), ""
-        )
+        """Environment and map, key or game: "battle 3m"."""
+        names = [self.setting(f"env_args.{key}") for key in ("map_name", "key", "game")]
+        name = next(filter(None, names), "")
         words = [str(word) for word in (self.setting("env"), name) if word]
         return " ".join(words) or self.path.parent.name
 
 
-def find_runs(paths: Iterable[str | Path]) -> list[RunRecord]:
+def find_runs(paths: Iterable[str | Path], *, unfinished: bool = True) -> list[RunRecord]:
     """Read every run at or below the paths (a run is a folder with config.json and metrics.json or metrics.jsonl).
 
     A run that was resumed and those that continue it are one run (:func:`observers.chains.join_chains`). Runs of
     ``evaluate=True`` are left out where there are others: they are not seeds of a learning curve. Folders that cannot
     be read give a warning.
 
+    Args:
+        paths: folders.
+        unfinished: with runs that have not completed; else a warning counts them, and of a run that was continued the
+            part that completed counts.
+
     Raises:
-        UserError: a path does not exist, or no run was found.
+        UserError: a path does not exist, or no run was found, or none that has completed where these are wanted.
     """
     starts = [Path(path) for path in paths]
     folders: dict[Path, Path] = {}  # resolved -> as given: each run once
@@ -82,20 +89,39 @@ def find_runs(paths: Iterable[str | Path]) -> list[RunRecord]:
             "such as results/sacred/<algorithm>/<task>/<id>."
         )
     trained = [run for run in runs if run.setting("evaluate") is not True]
-    return join_chains(trained, read_run) if trained else runs
+    if trained:
+        runs = join_chains(trained, read_run, prefer_completed=not unfinished)
+    return runs if unfinished else _completed(runs)
+
+
+def _completed(runs: list[RunRecord]) -> list[RunRecord]:
+    done = [run for run in runs if run.status == "COMPLETED"]
+    counts = Counter(run.status or "of unknown status" for run in runs if run.status != "COMPLETED")
+    others = ", ".join(f"{number} {status}" for status, number in sorted(counts.items()))
+    if not done:
+        raise UserError(f"None of the {len(runs)} runs found has completed ({others}): --unfinished takes them too.")
+    if others:
+        warnings.warn(
+            f"runs that have not completed are left out ({others}); --unfinished takes them too", stacklevel=3
+        )
+    return done
 
 
 def read_run(folder: Path) -> RunRecord | None:
     """Read one folder; None, with a warning, where its config or its metrics cannot be read."""
     try:
         config = json.loads((folder / "config.json").read_text())
+        if not isinstance(config, dict):
+            raise ValueError("config.json is no JSON object")
         columns = _read_metrics(folder)
     except (OSError, ValueError, KeyError, TypeError) as error:
         warnings.warn(f"{folder} is left out: it cannot be read ({error})", stacklevel=2)
         return None
     metrics = {name: _series(steps, values) for name, (steps, values) in columns.items()}
     status = str(_object(folder / "run.json").get("status", ""))
-    return RunRecord(path=folder, config=config, metrics=metrics, status=status, info=_object(folder / "info.json"))
+    started = (folder / "config.json").stat().st_mtime
+    info = _object(folder / "info.json")
+    return RunRecord(path=folder, config=config, metrics=metrics, status=status, info=info, started=started)
 
 
 def _object(path: Path) -> dict[str, Any]:

@@ -91,7 +91,7 @@ def test_the_top_is_a_ladder():
         "main",
     ]
     beside = {"plot": set(), "publish": set(), "run_set": {"options", "provenance", "resuming"}, "figures": {"run_set"}}
-    beside["reproduce"] = {"figures", "run_set", "plot"}
+    beside["reproduce"] = {"figures", "run_set"}
     assert set(ladder) | set(beside) == TOP | {"core"}
     for path in SOURCE.glob("*.py"):
         used = {name.split(".")[0] for name in imports(path)[0]}

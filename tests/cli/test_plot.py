@@ -17,13 +17,18 @@ from core.errors import UserError
 from observers import drawing
 from observers.curves import align, curves, interval, iqm, smooth
 from observers.runs import find_runs, read_run
+from observers.tables import table
 
 SOURCE = Path(__file__).parents[2] / "src"
 
 
-def make_run(folder, config, steps, values, metric="test_return_mean", lines=False, torn=""):
+def make_run(
+    folder, config, steps, values, metric="test_return_mean", lines=False, torn="", status="COMPLETED", info=None
+):
     folder.mkdir(parents=True)
     folder.joinpath("config.json").write_text(json.dumps(config))
+    folder.joinpath("run.json").write_text(json.dumps({"status": status}))
+    folder.joinpath("info.json").write_text(json.dumps(info or {}))
     if lines:
         points = [{"name": metric, "step": s, "value": v, "timestamp": ""} for s, v in zip(steps, values, strict=True)]
         folder.joinpath("metrics.jsonl").write_text("\n".join(map(json.dumps, points)) + "\n" + torn)
@@ -41,7 +46,7 @@ def results(tmp_path):
             for seed in range(n_seeds):
                 steps = np.arange(0, 100_001, 10_000) + seed * 100
                 values = 20 - 10 * i - 15 * np.exp(-steps / 3e4) + rng.normal(size=len(steps))
-                config = {"name": name, "env": "battle", "seed": seed, "env_args": {"map_name": world, "n": seed % 2}}
+                config = {"name": name, "env": "battle", "seed": seed, "env_args": {"map_name": world}}
                 make_run(tmp_path / name / world / str(seed + 1), config, steps.tolist(), values.tolist())
     (tmp_path / "_sources").mkdir()
     return tmp_path
@@ -81,18 +86,29 @@ def test_the_interval_is_a_percentile_bootstrap_over_seeds():
     assert np.isnan(interval(values[:1], "iqm")[0]).all()
 
 
-def test_seeds_are_aligned_over_the_steps_that_all_have():
-    a = (np.array([0.0, 10.0, 20.0]), np.array([0.0, 10.0, 20.0]))
-    b = (np.array([5.0, 15.0, 30.0]), np.array([1.0, 1.0, 1.0]))
-    steps, values = align([a, b])
-    assert steps[0] == 5.0
-    assert steps[-1] == 20.0
-    np.testing.assert_allclose(values[0], steps)
-    np.testing.assert_allclose(values[1], 1.0)
-    steps, values = align([a, a])
+A = (np.array([0.0, 10.0, 20.0]), np.array([0.0, 10.0, 20.0]))
+
+
+def test_ends_that_almost_agree_are_one_end():
+    b = (np.array([4.0, 15.0, 24.0]), np.array([1.0, 1.0, 1.0]))
+    steps, values = align([A, b])
+    assert steps.tolist() == [4.0, 12.0, 20.0]
+    np.testing.assert_allclose(values, [steps, np.ones(3)])
+    steps, values = align([A, A])
     assert steps.tolist() == [0.0, 10.0, 20.0]  # equal steps stay as they are
-    steps, _ = align([a, (np.array([50.0, 60.0]), np.zeros(2))])
-    assert len(steps) == 0
+
+
+def test_where_a_seed_has_nothing_it_is_not_there():
+    longer = (np.arange(0.0, 50.0, 10.0), np.ones(5))
+    steps, values = align([A, longer])
+    assert steps.tolist() == [0.0, 10.0, 20.0, 30.0, 40.0]
+    np.testing.assert_array_equal(values[0], [0.0, 10.0, 20.0, np.nan, np.nan])
+    np.testing.assert_array_equal(values[1], np.ones(5))
+    steps, values = align([A, (np.array([50.0, 60.0]), np.zeros(2))])  # nothing in common
+    assert (np.isfinite(values).sum(axis=0) == 1).all()
+    assert (steps[0], steps[-1]) == (0.0, 60.0)
+    steps, values = align([(np.array([5.0]), np.array([1.0])), (np.array([5.0]), np.array([2.0]))])
+    assert (steps.tolist(), values.tolist()) == ([5.0], [[1.0], [2.0]])
 
 
 def test_smoothing_by_hand():
@@ -127,16 +143,11 @@ def test_groups_panels_and_seeds(results):
     assert (curve.low <= curve.center).all()
     assert (curve.center <= curve.high).all()
     np.testing.assert_allclose(curve.center, scipy.stats.trim_mean(curve.values, 0.25, axis=0))
-    found = curves(find_runs([results]), "test_return_mean", group_by=("name", "env_args.n"), panel_by=("env",))
+    found = curves(find_runs([results]), "test_return_mean", group_by=("env_args.map_name", "name"), panel_by=("env",))
     assert {curve.panel for curve in found} == {"battle"}
-    assert {curve.group for curve in found} == {"asae, n=0", "asae, n=1", "coma, n=0", "coma, n=1", "iql, n=0"}
-
-
-def test_a_short_run_is_told(results):
-    config = {"name": "iql", "env": "battle", "env_args": {"map_name": "3m"}}
-    make_run(results / "iql" / "3m" / "9", config, [0, 1000], [0.0, 1.0])
-    with pytest.warns(UserWarning, match="up to step 1,000 only"):
-        curves(find_runs([results]), "test_return_mean")
+    assert [curve.group for curve in found] == [
+        f"map_name={m}, {a}" for m in ("3m", "8m") for a in ("asae", "coma", "iql")
+    ]
 
 
 @pytest.mark.parametrize(("name", "magic"), [("a.png", b"\x89PNG"), ("new/a.svg", b"<?xml"), ("a.pdf", b"%PDF")])
@@ -186,11 +197,11 @@ def test_a_picture_that_is_cut_off_says_so(tmp_path):
 
 def test_final_values_by_hand(tmp_path):
     for seed, last in enumerate((1.0, 2.0, 6.0)):
-        make_run(tmp_path / str(seed), {"name": "a", "env": "e"}, [0, 95, 100], [0.0, 0.0, last])
+        make_run(tmp_path / str(seed), {"name": "a", "env": "e", "seed": seed}, [0, 95, 100], [0.0, 0.0, last])
     found = curves(find_runs([tmp_path]), "test_return_mean")
-    cells = plot.table(found).splitlines()[2].split()
+    cells = table(found).splitlines()[2].split()
     assert cells[2:5] == ["3", "2", "3"]  # seeds, median, IQM (of three: the mean)
-    assert plot.table(found, share=0.1).splitlines()[2].split()[2:5] == ["3", "1", "1.5"]
+    assert table(found, share=0.1).splitlines()[2].split()[2:5] == ["3", "1", "1.5"]
 
 
 @pytest.mark.parametrize(
@@ -223,3 +234,34 @@ def test_help_imports_nothing_slow():
     done = subprocess.run([sys.executable, "-c", code], cwd=SOURCE, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert "--group-by" in done.stdout
+
+
+def test_choices_of_the_command_line(tmp_path, capsys):
+    def spread(seed, n, name="asae", **more):
+        config = {"name": name, "env": "spread", "seed": seed, "env_args": {"n_agents": n}}
+        make_run(tmp_path / str(len(list(tmp_path.iterdir()))), config, [0, 10], [1.0, 2.0 * seed + n], **more)
+
+    for _ in range(2):
+        spread(1, 3)
+    spread(2, 4)
+    spread(3, 4, status="FAILED")
+    spread(1, 3, name="coma")
+
+    def shown(*words):
+        assert plot.main([str(tmp_path), "--table", *words]) == 0
+        out, err = capsys.readouterr()
+        return [" ".join(line.split()[:5]) for line in out.splitlines()[2:]], err
+
+    three, four = "spread, n_agents=3 asae 1 5", "spread, n_agents=4 asae 1 8"
+    rows, notes = shown()
+    assert rows == [three, "spread, n_agents=3 coma 1 5", four]
+    assert [line.partition(":")[2].split(",")[0].split(" (")[0] for line in notes.splitlines()] == [
+        " note: runs that have not completed are left out",
+        " note: left out",
+    ]
+    assert shown("--filter_by_algs", "asae")[0] == [three, four]
+    words = ["--filter-by-algs", "asae", "--filter_by_envs", "spread", "--where", "env_args.n_agents=4"]
+    assert shown(*words)[0] == ["spread asae 1 8 8"]
+    assert shown("--exclude", "env_args.n_agents=3", "--unfinished")[0] == ["spread asae 2 9 9"]
+    rows, _ = shown("--filter_by_algs", "asae", "--panel-by", "env")
+    assert rows == ["spread asae, n_agents=3 1 5", "spread asae, n_agents=4 1 8"]
