@@ -18,7 +18,8 @@ from typing import Any
 from core.comparing import SAME_LINE, flattened
 from observers.runs import RunRecord
 
-TASK = ("env_args.", "common_reward", "reward_scalarisation")  # the last two change what a return is
+VERSION = "version"  # of the environment, where it is on record
+TASK = ("env_args.", "common_reward", "reward_scalarisation", VERSION)  # the two in the middle change what a return is
 MOST_NAMED = 3  # settings that are named of every line; of more, what is usual is left out
 MOST_WORDS = 4  # in a label
 
@@ -52,7 +53,7 @@ def sort_runs(runs: Sequence[RunRecord], *, group_by: Sequence[str] = (), panel_
         group_by: settings whose values make a line; empty for algorithms and what they differ in.
         panel_by: settings whose values make a panel; empty for tasks.
     """
-    own = [_compared(run) for run in runs]
+    own = _with_versions(runs)
     lacking: dict[str, str] = {}
     panels = [_words(run, panel_by) for run in runs] if panel_by else _tasks(runs, own, lacking)
     if group_by:
@@ -65,9 +66,9 @@ def sort_runs(runs: Sequence[RunRecord], *, group_by: Sequence[str] = (), panel_
     for run, panel, group in zip(runs, panels, groups, strict=True):
         lines.setdefault((panel, group), []).append(run)
     if lacking:
-        values = ", ".join(f"{key}={value}" for key, value in lacking.items())
+        values = some([f"{key}={value}" for key, value in lacking.items()])
         _tell(
-            f"some runs lack settings (of an older version?) that the others have alike: {values}; they are not parted"
+            f"some runs lack settings that the others have alike ({values}): of an older version? They are not parted"
         )
     ordered = sorted(lines.items(), key=lambda item: tuple(map(_natural, item[0])))
     made = [Line(panel=panel, group=group, runs=_by_seed(members)) for (panel, group), members in ordered]
@@ -227,6 +228,25 @@ def _natural(text: str) -> list[tuple[float, str]]:
 
 def _compared(run: RunRecord) -> dict[str, Any]:
     return {key: value for key, value in flattened(run.config).items() if key not in SAME_LINE}
+
+
+def _with_versions(runs: Sequence[RunRecord]) -> list[dict[str, Any]]:
+    """What is compared, with the version of the environment: before it was recorded, ours (numbers) had version 1."""
+    found = [_compared(run) for run in runs]
+    for members in _sorted_by(run.environment for run in runs).values():
+        versions = {i: version for i in members if (version := _version(runs[i])) is not None}
+        ours = any(isinstance(version, int) for version in versions.values())
+        for i in members:
+            if i in versions or ours:
+                found[i][VERSION] = versions.get(i, 1)
+    return found
+
+
+def _version(run: RunRecord) -> int | str | None:
+    value: Any = run.info
+    for key in ("provenance", "environment", "version"):
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value if isinstance(value, int | str) else None
 
 
 def _without(settings: Settings, prefixes: tuple[str, ...]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import csv
 import json
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +69,21 @@ def test_the_same_map_of_two_environments_is_two_panels_and_27m_comes_after_3m()
 def test_what_a_return_is_makes_a_panel():
     runs = [run(common_reward=True), run(common_reward=False)]
     assert [panel for panel, _ in sorted_lines(runs)] == ["spread, common_reward=False", "spread, common_reward=True"]
+
+
+def test_another_version_of_an_environment_is_another_task():
+    def made(seed, version):
+        info = {} if version is None else {"provenance": {"environment": {"name": "x", "version": version}}}
+        return replace(run(seed=seed), info=info)
+
+    old = [made(1, None), made(2, 1)]  # ours were of version 1 before it was recorded
+    assert sorted_lines(old) == {("spread", "asae"): ["1", "2"]}
+    assert [panel for panel, _ in sorted_lines([*old, made(3, 2)])] == ["spread, version=1", "spread, version=2"]
+    lines, told = notes(sorted_lines, [made(1, None), made(2, "2.0.0")])  # others' is not known
+    assert lines == {("spread", "asae"): ["1", "2"]}
+    assert "version=2.0.0" in told[0]
+    others = [made(1, "2.0.0"), made(1, "2.1.0")]
+    assert [panel for panel, _ in sorted_lines(others)] == ["spread, version=2.0.0", "spread, version=2.1.0"]
 
 
 # -- lines -----------------------------------------------------------------------------------------------------------
