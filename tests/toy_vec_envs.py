@@ -12,6 +12,7 @@ import numpy as np
 from pydantic import Field
 
 from core.data import EnvSpec, TeamSpec, allocate_time_step
+from core.kinds import UNIT, Kind
 from core.settings import Section
 from envs.scripted import Memoryless
 
@@ -26,13 +27,16 @@ class ToyArgs(Section):
     heavy_mask: bool = False
     individual_rewards: bool = False
     joint_obs: bool = False
+    kind: Kind = "floats"
+    rounded: bool = False
     fail_every: int = 0
 
 
 class ToyVecEnv:
     """Lengths 1..limit; "mixed": short episodes terminate, those that reach the limit are truncated.
 
-    With two teams the second has one agent fewer, and its reward is minus the first team's.
+    With two teams the second has one agent fewer, and its reward is minus the first team's. ``rounded`` floats are what
+    networks read of an image.
     """
 
     Args = ToyArgs
@@ -52,6 +56,8 @@ class ToyVecEnv:
                     state_dim=n * obs_dim if args.joint_obs else n * N_ACTIONS + 1,
                     reward_dim=n if args.individual_rewards else 1,
                     state_is_joint_obs=args.joint_obs,
+                    obs_kind=args.kind,
+                    state_kind=args.kind,
                 )
             )
         self.spec = EnvSpec(teams=tuple(teams), episode_limit=args.limit, info_keys=("hits",), can_render=True)
@@ -81,15 +87,22 @@ class ToyVecEnv:
             obs[np.arange(len(right)), right] = 1
             obs[:, -2] = time / self.args.limit
             obs[:, -1] = self.hits[slot] / 10
-            team.obs[slot] = obs
+            team.obs[slot] = self._kept(obs)
             if not self.args.joint_obs:
-                team.state[slot] = np.append(obs[:, :N_ACTIONS], time / self.args.limit)
+                team.state[slot] = self._kept(np.append(obs[:, :N_ACTIONS], np.float32(time / self.args.limit)))
             available = np.ones((len(right), N_ACTIONS), bool)
             available[np.arange(len(right)), (right + 1 + time) % N_ACTIONS] = False
             if self.args.heavy_mask:
                 available[1:] = False
             available[np.arange(len(right)), right] = True
             team.available[slot] = available
+
+    def _kept(self, numbers):
+        if self.args.kind == "bytes":
+            return np.round(numbers * 10)
+        if self.args.kind == "image":
+            return np.round(numbers * UNIT["image"])
+        return np.round(numbers * UNIT["image"]) / UNIT["image"] if self.args.rounded else numbers
 
     def reset(self, slots, seeds):
         for slot, seed in zip(slots, seeds, strict=True):
@@ -132,9 +145,10 @@ class ToyVecEnv:
     def _fail(self, slot):
         """What a dead environment leaves: rubbish everywhere, but something to choose."""
         for team in self.out.teams:
-            team.obs[slot], team.rewards[slot] = 1e30, 1e30
+            rubbish = 1e30 if self.args.kind == "floats" else 255
+            team.obs[slot], team.rewards[slot] = rubbish, 1e30
             if not self.args.joint_obs:
-                team.state[slot] = 1e30
+                team.state[slot] = rubbish
             team.available[slot] = True
         self.out.failed[slot], self.out.terminated[slot], self.out.truncated[slot] = True, False, False
         self.out.info["hits"][slot] = 1e30

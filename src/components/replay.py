@@ -12,6 +12,7 @@ import torch
 
 from core.data import EpisodeBatch, TeamSpec
 from core.errors import UserError
+from core.kinds import DTYPE
 
 
 def zero_pages(shape: tuple[int, ...], dtype: npt.DTypeLike) -> np.ndarray:
@@ -55,7 +56,7 @@ class Replay:
         agents, limit = spec.n_agents, episode_limit
         action_type = np.uint8 if spec.n_actions <= 256 else np.int32
         self.arrays: dict[str, np.ndarray] = {
-            "obs": zero_pages((capacity, limit + 1, agents, spec.obs_dim), np.float32),
+            "obs": zero_pages((capacity, limit + 1, agents, spec.obs_dim), DTYPE[spec.obs_kind]),
             "available": zero_pages((capacity, limit + 1, agents, spec.n_actions), bool),
             "actions": zero_pages((capacity, limit, agents), action_type),
             "rewards": zero_pages((capacity, limit, reward_dim), np.float32),
@@ -63,7 +64,7 @@ class Replay:
             "terminated": zero_pages((capacity,), bool),
         }
         if not spec.state_is_joint_obs:
-            self.arrays["state"] = zero_pages((capacity, limit + 1, spec.state_dim), np.float32)
+            self.arrays["state"] = zero_pages((capacity, limit + 1, spec.state_dim), DTYPE[spec.state_kind])
 
     @property
     def n_bytes(self) -> int:

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from components.action_selectors import SELECTORS, greedy, policy_log_probs
 from components.schedules import LinearSchedule
-from core.data import EpisodeBatch, PolicyOutput, TeamSpec, TeamStep
+from core.data import EpisodeBatch, PolicyOutput, TeamSpec, TeamStep, one_hots
+from core.kinds import UNIT
 from core.settings import Section
 from modules.agents.rnn_agent import RNNAgent
 from modules.sharing import Grouped, Sharing, agent_groups
@@ -74,8 +75,9 @@ class BasicController:
         self.begin(1)
 
     def _make_agent(self, agents: list[int]) -> RNNAgent:
-        settings = self.settings
-        return RNNAgent(self.input_dim, self.spec.n_actions, hidden_dim=settings.hidden_dim, use_rnn=settings.use_rnn)
+        spec, s = self.spec, self.settings
+        unit = UNIT[spec.obs_kind]
+        return RNNAgent(self.input_dim, spec.n_actions, hidden_dim=s.hidden_dim, use_rnn=s.use_rnn, unit=unit)
 
     def begin(self, n_envs: int) -> None:
         """Prepare N slots; every slot starts an episode."""
@@ -108,6 +110,8 @@ class BasicController:
         """
         with torch.inference_mode():
             self._obs_input.copy_(torch.from_numpy(step.obs))
+            if self.spec.obs_kind == "image":
+                self._obs_input.div_(UNIT["image"])
             available = torch.from_numpy(step.available).to(self.device)
             values, self._hidden = self.agents.step(self._inputs, self._hidden)
             if greedy_policy:
@@ -122,13 +126,14 @@ class BasicController:
             return actions.cpu().numpy()
 
     def inputs(self, batch: EpisodeBatch) -> Tensor:
-        """The networks' inputs over whole episodes: [B, T+1, A, I]."""
+        """The networks' inputs over whole episodes, of the observations' kind: [B, T+1, A, I]."""
         spec, settings = self.spec, self.settings
         parts = [batch.obs]
         if settings.obs_last_action:
-            parts.append(batch.last_actions())
+            parts.append(batch.last_actions(spec.obs_kind))
         if settings.obs_agent_id:
-            parts.append(torch.eye(spec.n_agents, device=self.device).expand(*batch.obs.shape[:2], -1, -1))
+            agent_id = one_hots(spec.n_agents, spec.obs_kind, self.device)
+            parts.append(agent_id.expand(*batch.obs.shape[:2], -1, -1))
         return torch.cat(parts, dim=-1) if len(parts) > 1 else batch.obs
 
     def forward(self, batch: EpisodeBatch) -> PolicyOutput:

@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from core.kinds import DTYPE, UNIT, Kind
+
 Metrics = dict[str, float | Tensor]
 """Name -> value. Learners leave scalars as tensors; the sink makes numbers of them once."""
 
@@ -25,6 +27,7 @@ class TeamSpec:
         name: "agents" where there is only one team.
         reward_dim: 1 for one team reward, ``n_agents`` for individual rewards.
         state_is_joint_obs: the state is all agents' observations in a row (so it need not be stored).
+        obs_kind, state_kind: how their numbers are kept; those of a joint state are the observations'.
         types: number of every agent's type (units of one kind have one); empty where the environment does not say.
     """
 
@@ -35,6 +38,8 @@ class TeamSpec:
     state_dim: int
     reward_dim: int
     state_is_joint_obs: bool = False
+    obs_kind: Kind = "floats"
+    state_kind: Kind = "floats"
     types: tuple[int, ...] = ()
 
 
@@ -65,8 +70,8 @@ class TeamStep:
     stay. Rows of slots that were neither reset nor stepped keep stale values.
 
     Attributes:
-        obs: float32 [N, A, O].
-        state: float32 [N, S].
+        obs: float32 or uint8 [N, A, O], as ``TeamSpec.obs_kind`` says.
+        state: float32 or uint8 [N, S].
         available: bool [N, A, U]; every agent always has at least one available action (also after the end).
         rewards: float32 [N, R]; zero after a reset.
     """
@@ -103,12 +108,13 @@ def allocate_time_step(spec: EnvSpec, n_envs: int) -> TimeStep:
     """Allocate the buffers of a :class:`TimeStep` (zeros; every action available)."""
     teams = []
     for team in spec.teams:
-        obs = np.zeros((n_envs, team.n_agents, team.obs_dim), np.float32)
+        state = (n_envs, team.state_dim)
+        obs = np.zeros((n_envs, team.n_agents, team.obs_dim), DTYPE[team.obs_kind])
         joint = obs.reshape(n_envs, -1)
         teams.append(
             TeamStep(
                 obs=obs,
-                state=joint if team.state_is_joint_obs else np.zeros((n_envs, team.state_dim), np.float32),
+                state=joint if team.state_is_joint_obs else np.zeros(state, DTYPE[team.state_kind]),
                 available=np.ones((n_envs, team.n_agents, team.n_actions), bool),
                 rewards=np.zeros((n_envs, team.reward_dim), np.float32),
             )
@@ -123,8 +129,8 @@ class EpisodeBatch:
     """Whole episodes of one team, padded to the longest.
 
     Attributes:
-        obs: float32 [B, T+1, A, O]; row ``length`` of an episode exists to bootstrap.
-        state: float32 [B, T+1, S].
+        obs: float32 or uint8 [B, T+1, A, O]; row ``length`` of an episode exists to bootstrap.
+        state: float32 or uint8 [B, T+1, S].
         available: bool [B, T+1, A, U]; all true in padding.
         actions: int64 [B, T, A]; 0 in padding.
         rewards: float32 [B, T, R], R = 1 for a team reward.
@@ -150,15 +156,22 @@ class EpisodeBatch:
         """T."""
         return self.mask.shape[1]
 
-    def last_actions(self) -> Tensor:
-        """One-hot last actions: float32 [B, T+1, A, U]; zeros before the first."""
-        last = torch.zeros(self.available.shape, dtype=torch.float32, device=self.actions.device)
-        last[:, 1:].scatter_(-1, self.actions.unsqueeze(-1), 1.0)
+    def last_actions(self, kind: Kind) -> Tensor:
+        """One-hot last actions, beside numbers of that kind: [B, T+1, A, U]; zeros before the first."""
+        dtype = torch.float32 if kind == "floats" else torch.uint8
+        last = torch.zeros(self.available.shape, dtype=dtype, device=self.actions.device)
+        last[:, 1:].scatter_(-1, self.actions.unsqueeze(-1), UNIT[kind])
         return last
 
     def to(self, device: torch.device | str) -> EpisodeBatch:
         """Copy to a device (no copy where it already is)."""
         return replace(self, **{key: value.to(device) for key, value in vars(self).items()})
+
+
+def one_hots(n: int, kind: Kind, device: torch.device) -> Tensor:
+    """Rows that tell n things apart, beside numbers of that kind: [n, n]."""
+    eye = torch.eye(n, device=device)
+    return eye if kind == "floats" else (eye * UNIT[kind]).to(torch.uint8)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,10 @@ import pkgutil
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from core.errors import UserError
+from core.kinds import Kind
 from core.registry import did_you_mean
 
 
@@ -82,6 +85,28 @@ def box_size(space: Any, who: str) -> int:
     for length in space.shape:
         size *= int(length)
     return size
+
+
+def box_kind(spaces: Sequence[Any]) -> Kind:
+    """Return how the numbers of these spaces are kept together: bytes where all are Boxes of uint8."""
+    if not all(type(space).__name__ == "Box" and space.dtype == np.uint8 for space in spaces):
+        return "floats"
+    return "image" if all((space.low == 0).all() and (space.high == 255).all() for space in spaces) else "bytes"
+
+
+def write(values: Any, row: np.ndarray, who: str) -> None:
+    """Write an observation or a state into the beginning of its row.
+
+    Raises:
+        ValueError: its space promises bytes, and these are not.
+    """
+    flat = np.asarray(values).reshape(-1)
+    row[: flat.size] = flat
+    if row.dtype == np.uint8 != flat.dtype and not np.array_equal(row[: flat.size], flat):
+        raise ValueError(
+            f"{who} is {flat.dtype} with values that its space, a Box of uint8, does not have: give that space the "
+            "dtype float32"
+        )
 
 
 def positive_int(value: Any) -> int | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from core.data import EnvSpec, TimeStep
+from core.kinds import DTYPE
 from core.protocols import VecEnv
 
 Row = dict[str, bytes]
@@ -54,6 +55,10 @@ def check_spec(spec: EnvSpec) -> None:
                 team.state_dim == joint,
                 f"team '{team.name}': state_dim is {team.state_dim}, joint observation has {joint}",
             )
+            _require(
+                team.state_kind == team.obs_kind,
+                f"team '{team.name}': state_kind is {team.state_kind}, of a joint observation of {team.obs_kind}",
+            )
 
 
 def check_step(step: TimeStep, spec: EnvSpec, n_envs: int) -> None:
@@ -68,8 +73,8 @@ def check_step(step: TimeStep, spec: EnvSpec, n_envs: int) -> None:
         _check_array(reported, (n_envs,), np.float32, f"info[{key!r}]")
     for i, (team, sizes) in enumerate(zip(step.teams, spec.teams, strict=True)):
         where, a = f"teams[{i}].", sizes.n_agents
-        _check_array(team.obs, (n_envs, a, sizes.obs_dim), np.float32, where + "obs")
-        _check_array(team.state, (n_envs, sizes.state_dim), np.float32, where + "state")
+        _check_array(team.obs, (n_envs, a, sizes.obs_dim), DTYPE[sizes.obs_kind], where + "obs")
+        _check_array(team.state, (n_envs, sizes.state_dim), DTYPE[sizes.state_kind], where + "state")
         _check_array(team.available, (n_envs, a, sizes.n_actions), bool, where + "available")
         _check_array(team.rewards, (n_envs, sizes.reward_dim), np.float32, where + "rewards")
         _require(team.available.any(-1).all(), f"{where}available: an agent has no available action")

@@ -23,7 +23,8 @@ class Gymma(WorkerVecEnv):
 
     The time limit, the environment's own included, truncates; only the task's end terminates (LBF 2.0.0 and RWARE
     2.0.0 report both as terminated, so their clocks are stopped and kept here). Rewards are individual, or the team's
-    where the environment gives one number.
+    where the environment gives one number. Where all observations are Boxes of uint8 they stay bytes until a network
+    reads them (``core.kinds``).
 
     Raises:
         UserError: unknown id, package or argument, one agent, actions that are not Discrete, observations that

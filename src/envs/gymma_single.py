@@ -12,12 +12,14 @@ import numpy as np
 from core.errors import UserError
 from core.registry import did_you_mean
 from envs.adapting import (
+    box_kind,
     box_size,
     check_arguments,
     constructor_arguments,
     discrete_actions,
     import_module,
     positive_int,
+    write,
 )
 from envs.shared_block import SingleSpec, Slot
 from envs.worker_process import mix_seed
@@ -134,7 +136,9 @@ class GymmaSingle:
         self._n_actions = [n for n, _ in sizes]
         self._first_action = [first for _, first in sizes] if any(first for _, first in sizes) else None
         obs_sizes = [box_size(space, f"Agent {i} of {key}") for i, space in enumerate(spaces)]
-        self._flat = all(len(space.shape) == 1 for space in spaces) and len(set(obs_sizes)) == 1
+        kind = box_kind(spaces)
+        flat = all(len(space.shape) == 1 for space in spaces) and len(set(obs_sizes)) == 1
+        self._plain = flat and kind == "floats"
         self._limit = _take_clock(inner, key, time_limit)
         if inner.__class__.__module__.startswith("lbforaging"):
             _settle_lbf(inner)
@@ -144,6 +148,7 @@ class GymmaSingle:
             obs_dim=max(obs_sizes),
             state_dim=0,
             reward_dim=self._reward_dim(len(actions)),
+            obs_kind=kind,
             episode_limit=self._limit,
             can_render=self._find_renderer(inner),
         )
@@ -186,13 +191,12 @@ class GymmaSingle:
         return False, self._steps >= self._limit or _all(cut)
 
     def _write(self, observations: Any, out: Slot) -> None:
-        if self._flat:
+        if self._plain:
             for i, observation in enumerate(observations):
                 out.obs[i] = observation
             return
         for i, observation in enumerate(observations):
-            flat = np.asarray(observation).reshape(-1)
-            out.obs[i, : flat.size] = flat
+            write(observation, out.obs[i], f"the observation of agent {i}")
 
     def render(self) -> np.ndarray:
         """Draw: uint8 [H, W, 3]."""

@@ -25,7 +25,8 @@ class PettingZoo(WorkerVecEnv):
     """All agents in one team, "agents", with individual rewards.
 
     Smaller observations are padded with zeros, missing actions are never available; masks in
-    ``info["action_mask"]`` or ``observation["action_mask"]`` are kept.
+    ``info["action_mask"]`` or ``observation["action_mask"]`` are kept. Where all observations are Boxes of uint8 they
+    stay bytes until a network reads them (``core.kinds``).
 
     Ends: an agent that is out (or not there yet) observes zeros, can only choose action 0 and gets no reward;
     the reward of its last step counts. The episode ends when nobody is left, or after ``time_limit`` steps. It is

@@ -9,12 +9,14 @@ import numpy as np
 from core.errors import UserError
 from core.registry import did_you_mean
 from envs.adapting import (
+    box_kind,
     box_size,
     check_arguments,
     constructor_arguments,
     discrete_actions,
     import_module,
     positive_int,
+    write,
 )
 from envs.shared_block import SingleSpec, Slot
 from envs.worker_process import mix_seed
@@ -57,16 +59,18 @@ class PettingZooSingle:
         if len(self._names) < 2:
             raise UserError(f"{key} has {len(self._names)} agent; this is for two and more.")
         self._index = {name: i for i, name in enumerate(self._names)}
-        sizes = self._read_spaces()
+        spaces = self._read_spaces()
         if own_state and getattr(self._env, "state_space", None) is None:
             self._env.reset(seed=0)
         self._own_state = own_state
         self.spec = SingleSpec(
             n_agents=len(self._names),
             n_actions=max(self._n_actions),
-            obs_dim=max(sizes),
+            obs_dim=max(box_size(space, f"Agent {name}") for name, space in zip(self._names, spaces, strict=True)),
             state_dim=self._state_size(key) if own_state else 0,
             reward_dim=len(self._names),
+            obs_kind=box_kind(spaces),
+            state_kind=box_kind([getattr(self._env, "state_space", None)]) if own_state else "floats",
             episode_limit=self._limit(key, arguments, time_limit),
             can_render="rgb_array" in getattr(self._env, "metadata", {}).get("render_modes", ()) and drawable,
         )
@@ -77,18 +81,19 @@ class PettingZooSingle:
         self._env.reset(seed=0)
         return self._env.agents
 
-    def _read_spaces(self) -> list[int]:
+    def _read_spaces(self) -> list[Any]:
+        """Return the agents' observation spaces."""
         actions = [discrete_actions(self._env.action_space(name), f"Agent {name}") for name in self._names]
         self._n_actions = [n for n, _ in actions]
         self._first_action = [first for _, first in actions]
-        sizes = []
+        spaces = []
         for name in self._names:
             space = self._env.observation_space(name)
             inner = getattr(space, "spaces", None)
             if isinstance(inner, dict) and "observation" in inner:
                 space = inner["observation"]
-            sizes.append(box_size(space, f"Agent {name}"))
-        return sizes
+            spaces.append(space)
+        return spaces
 
     def _state_size(self, key: str) -> int:
         try:
@@ -156,8 +161,7 @@ class PettingZooSingle:
             observation = observation["observation"]
         if mask is None and info:
             mask = info.get("action_mask")
-        flat = np.asarray(observation).reshape(-1)
-        out.obs[i, : flat.size] = flat
+        write(observation, out.obs[i], f"the observation of agent {name}")
         row, n = out.available[i], self._n_actions[i]
         row[n:] = False
         row[:n] = True if mask is None else mask
@@ -170,7 +174,7 @@ class PettingZooSingle:
         state = np.asarray(self._env.state(), np.float32).reshape(-1)
         if not np.isfinite(state).all():
             raise ValueError("env.state() is not finite; use env_args.state=joint_obs")
-        out.state[:] = state
+        write(state, out.state, "env.state()")
 
     def render(self) -> np.ndarray:
         """Draw: uint8 [H, W, 3]."""

@@ -13,6 +13,8 @@ from typing import Protocol
 
 import numpy as np
 
+from core.kinds import DTYPE, Kind
+
 IDLE, STEP, RESET = 0, 1, 2
 """What a worker does with a slot at the next signal."""
 
@@ -25,6 +27,7 @@ class SingleSpec:
 
     Attributes:
         state_dim: entries of the environment's own state; 0 where the state is all observations in a row.
+        obs_kind, state_kind: how their numbers are kept.
         can_record: whether it has ``save_replay(folder) -> file``, a recording in a format of its own.
     """
 
@@ -34,6 +37,8 @@ class SingleSpec:
     state_dim: int
     reward_dim: int
     episode_limit: int
+    obs_kind: Kind = "floats"
+    state_kind: Kind = "floats"
     info_keys: tuple[str, ...] = ()
     can_render: bool = False
     can_record: bool = False
@@ -44,8 +49,8 @@ class Slot:
     """One environment's rows of the shared block. An environment writes its results here, in place.
 
     Attributes:
-        obs: float32 [A, O].
-        state: float32 [S], only for environments with a state of their own.
+        obs: float32 or uint8 [A, O], as ``SingleSpec.obs_kind`` says.
+        state: float32 or uint8 [S], only for environments with a state of their own.
         available: bool [A, U].
         rewards: float32 [R].
         info: float32 [K], in the order of ``SingleSpec.info_keys``; written when an episode ends.
@@ -97,8 +102,8 @@ class SharedBlock:
             "command": (np.uint8, (n,)),
             "seeds": (np.uint64, (n,)),
             "actions": (np.int64, (n, a)),
-            "obs": (np.float32, (n, a, spec.obs_dim)),
-            "state": (np.float32, (n, spec.state_dim)),
+            "obs": (DTYPE[spec.obs_kind], (n, a, spec.obs_dim)),
+            "state": (DTYPE[spec.state_kind], (n, spec.state_dim)),
             "available": (np.bool_, (n, a, spec.n_actions)),
             "rewards": (np.float32, (n, spec.reward_dim)),
             "terminated": (np.bool_, (n,)),

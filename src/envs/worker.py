@@ -53,6 +53,8 @@ def env_spec(single: SingleSpec) -> EnvSpec:
         state_dim=single.state_dim or single.n_agents * single.obs_dim,
         reward_dim=single.reward_dim,
         state_is_joint_obs=single.state_dim == 0,
+        obs_kind=single.obs_kind,
+        state_kind=single.state_kind if single.state_dim else single.obs_kind,
     )
     return EnvSpec(
         teams=(team,),

@@ -13,6 +13,7 @@ from components.target import Target
 from controllers.basic_controller import BasicController
 from core.data import EpisodeBatch, Metrics, TeamSpec
 from core.errors import UserError
+from core.kinds import UNIT
 from estimators.masked import masked_mean
 from estimators.returns import continues_from_mask, lambda_returns
 from learners.base import BaseLearner, LearnerSettings
@@ -82,6 +83,7 @@ class QLearner(BaseLearner):
             embed_dim=s.mixing_embed_dim,
             hypernet_layers=s.hypernet_layers,
             hypernet_embed=s.hypernet_embed,
+            unit=UNIT[self.spec.state_kind],
         )
 
     def train(self, batch: EpisodeBatch, *, t_env: int) -> Metrics:

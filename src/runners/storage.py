@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from core.data import EpisodeBatch, TeamSpec, TeamStep
+from core.kinds import DTYPE
 
 Index = tuple[Any, Any]  # rows and time steps, or slices: what an assignment to [B, T, ...] takes
 
@@ -37,8 +38,10 @@ class Episodes(Returns):
     def __init__(self, n_episodes: int, limit: int, team: TeamSpec, reward_dim: int) -> None:
         super().__init__(n_episodes, limit, team, reward_dim)
         agents = team.n_agents
-        self.obs = np.zeros((n_episodes, limit + 1, agents, team.obs_dim), np.float32)
-        self.state = None if team.state_is_joint_obs else np.zeros((n_episodes, limit + 1, team.state_dim), np.float32)
+        self.obs = np.zeros((n_episodes, limit + 1, agents, team.obs_dim), DTYPE[team.obs_kind])
+        self.state: np.ndarray | None = None
+        if not team.state_is_joint_obs:
+            self.state = np.zeros((n_episodes, limit + 1, team.state_dim), DTYPE[team.state_kind])
         self.available = np.ones((n_episodes, limit + 1, agents, team.n_actions), bool)
         self.actions = np.zeros((n_episodes, limit, agents), np.int64)
         self.rewards = np.zeros((n_episodes, limit, reward_dim), np.float32)

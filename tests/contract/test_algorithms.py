@@ -79,7 +79,9 @@ def test_trains(make_experiment, algorithm, sharing, use_rnn):
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 @pytest.mark.parametrize("words", [["env_args.heavy_mask=true"], ["env_args.limit=1"], ["env_args.n_agents=1"],
-                                   ["env_args.joint_obs=true", "env_args.ends=truncated"]], ids=str)  # fmt: skip
+                                   ["env_args.joint_obs=true", "env_args.ends=truncated"],
+                                   ["env_args.kind=bytes", "obs_last_action=true"],
+                                   ["env_args.kind=image", "env_args.joint_obs=true"]], ids=str)  # fmt: skip
 def test_odd_environments(make_experiment, algorithm, words):
     experiment = make_experiment(algorithm, *words)
     for _, _, metrics in iterate(experiment, 3).learner_metrics:
@@ -98,10 +100,34 @@ def weights_after(experiment, n=3):
     return weights(experiment)
 
 
+@pytest.mark.parametrize("joint", [False, True])
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_saved_and_loaded_runs_go_on_bit_for_bit(make_experiment, tmp_path, algorithm):
+def test_images_teach_what_their_floats_teach(make_experiment, algorithm, joint):
+    """Bytes from the environment to the networks: the same training as with floats between 0 and 1."""
+    words = ["obs_last_action=true", f"env_args.joint_obs={joint}", "parameter_sharing=[0, 1, 0]"]
+    if algorithm in ON_POLICY:
+        words += ["obs_individual_obs=true", "critic_last_action=true"]
+    images = make_experiment(algorithm, *words, "env_args.kind=image")
+    floats = make_experiment(algorithm, *words, "env_args.rounded=true")
+    for experiment, dtype in ((images, torch.uint8), (floats, torch.float32)):
+        batch = experiment.runner.collect(experiment.controllers, 4, t_env=0)[0]["agents"]
+        team = experiment.teams["agents"]
+        if team.replay is not None:
+            team.replay.add(batch)
+            batch = team.replay.sample(4)
+        assert batch.obs.dtype == batch.state.dtype == team.controller.inputs(batch).dtype == dtype
+        assert (batch.state.data_ptr() == batch.obs.data_ptr()) == joint
+        team.learner.observe(batch)
+        team.learner.train(batch, t_env=0)
+    for key, value in weights(images).items():
+        torch.testing.assert_close(value, weights(floats)[key], rtol=1e-3, atol=1e-4, msg=str(key))
+
+
+@pytest.mark.parametrize("kind", ["floats", "image"])
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_saved_and_loaded_runs_go_on_bit_for_bit(make_experiment, tmp_path, algorithm, kind):
     """Through files: networks, optimisers, targets, statistics, random streams and the replay buffer."""
-    words = ["parameter_sharing=[0, 1, 0]", "target_update_interval_or_tau=3"]
+    words = ["parameter_sharing=[0, 1, 0]", "target_update_interval_or_tau=3", f"env_args.kind={kind}"]
     first, second = make_experiment(algorithm, *words), make_experiment(algorithm, *words)
     iterate(first)
     parts = {}
@@ -223,10 +249,12 @@ def assert_equal_up_to_rounding(first, second):
             torch.testing.assert_close(value, b[key], rtol=1e-4, atol=1e-6, msg=str(key))
 
 
+@pytest.mark.parametrize("kind", ["floats", "bytes", "image"])
 @pytest.mark.parametrize("algorithm", ON_POLICY)
-def test_what_acted_is_what_the_learner_believes(make_experiment, algorithm):
+def test_what_acted_is_what_the_learner_believes(make_experiment, algorithm, kind):
     """The behaviour policy of the learner is that of the controller, exploration floor included."""
-    experiment = make_experiment(algorithm, "obs_last_action=true", "env_args.ends=truncated")
+    words = ["obs_last_action=true", "env_args.ends=truncated", f"env_args.kind={kind}"]
+    experiment = make_experiment(algorithm, *words)
     controller = experiment.controllers["agents"]
     acted = []
     original = controller.agents.step

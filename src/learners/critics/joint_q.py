@@ -9,7 +9,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from core.data import EpisodeBatch, Metrics
+from core.data import EpisodeBatch, Metrics, one_hots
+from core.kinds import UNIT
 from estimators.credit import sample_joint
 from estimators.masked import masked_mean
 from learners.base import BaseLearner
@@ -70,15 +71,17 @@ class JointQ(CriticPart):
             n_actions=spec.n_actions,
             hidden_dim=s.critic_hidden_dim,
             agents=agents,
+            shared_unit=UNIT[spec.state_kind],
+            own_unit=UNIT[spec.obs_kind],
         )
 
     def inputs(self, batch: EpisodeBatch) -> JointInputs:
         """State, last joint action, own observation and the agent's number, of whole episodes."""
-        s, shared = self.settings, batch.state
-        agent_id = torch.eye(self.spec.n_agents, device=self.device).expand(*batch.obs.shape[:2], -1, -1)
+        s, spec, shared = self.settings, self.spec, batch.state
+        agent_id = one_hots(spec.n_agents, spec.obs_kind, self.device).expand(*batch.obs.shape[:2], -1, -1)
         own = torch.cat([batch.obs, agent_id], -1) if s.obs_individual_obs else agent_id
         if s.critic_last_action:
-            shared = torch.cat([shared, batch.last_actions().flatten(2)], -1)
+            shared = torch.cat([shared, batch.last_actions(spec.state_kind).flatten(2)], -1)
         return JointInputs(own=own, shared=shared)
 
     def q(self, inputs: JointInputs, joint_actions: Tensor) -> Tensor:

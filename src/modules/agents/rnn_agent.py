@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from modules.first_linear import FirstLinear
 from modules.gru import SequenceGRU
 from modules.rows import linear, linear_relu
 
@@ -18,19 +19,20 @@ class RNNAgent(nn.Module):
         n_actions: U.
         hidden_dim: width of both layers.
         use_rnn: a GRU in the middle; otherwise a linear layer, and the agent sees its present input only.
+        unit: what stands for 1 among inputs that are bytes.
     """
 
-    def __init__(self, input_dim: int, n_actions: int, *, hidden_dim: int, use_rnn: bool) -> None:
+    def __init__(self, input_dim: int, n_actions: int, *, hidden_dim: int, use_rnn: bool, unit: int = 1) -> None:
         super().__init__()
         self.hidden_dim = hidden_dim
-        self.fc1 = nn.Linear(input_dim, hidden_dim)
+        self.fc1 = FirstLinear(input_dim, hidden_dim, unit=unit)
         self.rnn: SequenceGRU | nn.Linear = (
             SequenceGRU(hidden_dim, hidden_dim) if use_rnn else nn.Linear(hidden_dim, hidden_dim)
         )
         self.fc2 = nn.Linear(hidden_dim, n_actions)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Whole episodes: [B, T, A, I] -> [B, T, A, U]."""
+        """Whole episodes: [B, T, A, I], floats or bytes -> [B, T, A, U]."""
         if isinstance(self.rnn, nn.Linear):
             return linear(self.fc2, linear_relu(self.rnn, linear_relu(self.fc1, x)))
         batch, time, agents, _ = x.shape

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from core.shapes import check
+from modules.first_linear import FirstLinear
 from modules.rows import linear, linear_relu
 
 
@@ -26,19 +27,29 @@ class CounterfactualCritic(nn.Module):
         n_actions: U.
         hidden_dim: H, width of both hidden layers.
         agents: which agents this network serves (parameter sharing).
+        shared_unit, own_unit: what stands for 1 where these inputs are bytes.
     """
 
     offsets: Tensor
     agents: Tensor
 
     def __init__(
-        self, *, shared_dim: int, own_dim: int, n_agents: int, n_actions: int, hidden_dim: int, agents: list[int]
+        self,
+        *,
+        shared_dim: int,
+        own_dim: int,
+        n_agents: int,
+        n_actions: int,
+        hidden_dim: int,
+        agents: list[int],
+        shared_unit: int = 1,
+        own_unit: int = 1,
     ) -> None:
         super().__init__()
         bound = 1 / math.sqrt(shared_dim + own_dim + n_agents * n_actions)  # as nn.Linear on the whole input
         self.n_actions = n_actions
-        self.shared = nn.Linear(shared_dim, hidden_dim)
-        self.own = nn.Linear(own_dim, hidden_dim, bias=False)
+        self.shared = FirstLinear(shared_dim, hidden_dim, unit=shared_unit)
+        self.own = FirstLinear(own_dim, hidden_dim, bias=False, unit=own_unit)
         self.action = nn.Embedding(n_agents * n_actions, hidden_dim)
         for parameter in (*self.shared.parameters(), *self.own.parameters(), *self.action.parameters()):
             nn.init.uniform_(parameter, -bound, bound)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from modules.first_linear import FirstLinear
 from modules.rows import linear
 
 
@@ -18,10 +19,11 @@ class QMixer(nn.Module):
         embed_dim: width of the mixing layer.
         hypernet_layers: 1 (linear) or 2 (one hidden layer).
         hypernet_embed: width of that hidden layer.
+        unit: what stands for 1 in a state of bytes.
     """
 
     def __init__(
-        self, state_dim: int, n_agents: int, *, embed_dim: int, hypernet_layers: int, hypernet_embed: int
+        self, state_dim: int, n_agents: int, *, embed_dim: int, hypernet_layers: int, hypernet_embed: int, unit: int = 1
     ) -> None:
         super().__init__()
         self.embed_dim, self.hypernet_layers = embed_dim, hypernet_layers
@@ -32,7 +34,7 @@ class QMixer(nn.Module):
             embed_dim,
             embed_dim,
         ]
-        self.first = nn.Linear(state_dim, sum(self.first_sizes))
+        self.first = FirstLinear(state_dim, sum(self.first_sizes), unit=unit)
         if hypernet_layers == 2:
             self.weight_1, self.weight_2 = (nn.Linear(hypernet_embed, size) for size in sizes)
         self.value = nn.Linear(embed_dim, 1)
