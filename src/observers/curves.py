@@ -9,7 +9,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -168,8 +167,10 @@ def curves(
         known = ", ".join(names) if names else "none yet"
         raise UserError(f"No run has the metric '{metric}'.{did_you_mean(metric, names)} There are: {known}.")
     if len(series) < len(runs):
-        without = [run.path for run in runs if run.path not in series]
-        warnings.warn(f"left out, since they have no {metric}: {_paths(without)}", stacklevel=2)
+        without = [run for run in runs if run.path not in series]
+        near = did_you_mean(metric, {name for run in without for name in run.metrics} - {metric})
+        paths = some([str(run.path) for run in without], 3)
+        warnings.warn(f"left out, since they have no {metric}: {paths}.{near}", stacklevel=2)
     found, repeated = [], []
     for line in sort_runs([run for run in runs if run.path in series], group_by=group_by, panel_by=panel_by):
         kept, again = distinct(line, lambda run: float(series[run.path][0][-1]))
@@ -212,10 +213,6 @@ def _tell(repeated: Sequence[tuple[RunRecord, RunRecord]], unequal: Sequence[Cur
 def _last(curve: Curve) -> float:
     """The last step with most seeds."""
     return float(curve.steps[curve.counts == curve.counts.max()][-1])
-
-
-def _paths(paths: Sequence[Path]) -> str:
-    return some([str(path) for path in paths], 3)
 
 
 def _finite(run: RunRecord, metric: str, window: int) -> Series | None:

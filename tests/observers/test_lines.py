@@ -305,6 +305,14 @@ def test_a_completed_run_whose_continuation_goes_on_counts_as_far_as_it_complete
     assert found.metrics[METRIC][1].tolist() == [1, 2, 3]
 
 
+def test_a_run_without_the_metric_is_told_with_the_nearest_that_it_has():
+    other = replace(run(env="predator_prey"), metrics={"test_prey_return_mean": run().metrics[METRIC]})
+    found, told = notes(curves, [run(), other], METRIC)
+    assert [curve.panel for curve in found] == ["spread"]
+    (message,) = told
+    assert f"no {METRIC}: {other.path}. Did you mean 'test_prey_return_mean'?" in message
+
+
 RUNS = [
     run("asae", 1, lr=0.001, env_args={"map_name": "3m"}, team={"prey": {"plays": "coma"}}, groups=[0, 1]),
     run("asae_x", 2, lr=0.01, env="sc2", env_args={"map_name": "3m"}, use_rnn=True, sharing="none"),
