@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import sys
@@ -19,7 +20,7 @@ from components import checkpoint
 from experiment import Experiment
 from filming import film
 from observers.console import Console
-from observers.interrupts import Interrupted, interrupts
+from observers.interrupts import Interrupted, announce, closing, interrupts
 from observers.sacred_files import AtomicFileObserver
 from observers.sink import Sink
 from options import Options, spec_of
@@ -114,7 +115,11 @@ class Session:
             return self.main(_run)
 
         logging.getLogger(name).setLevel(logging.CRITICAL)  # Sacred's; the console says what is to be said
-        sacred.run()
+        try:
+            sacred.run()
+        except BaseException as error:  # a second Ctrl-C in Sacred's own closing
+            self.files.settle("INTERRUPTED" if isinstance(error, KeyboardInterrupt) else "FAILED")
+            raise
 
     def main(self, _run: Any) -> float | None:
         """What Sacred runs; the result is the last test return."""
@@ -141,19 +146,41 @@ class Session:
             self.sink.load_state_dict(self.before["sink"])
         elif s.evaluate:
             self.console.resume(self.experiment.t_env)
-        self._header()
+        announce(self._at_ctrl_c)
         status = "FAILED"
         try:
+            self._header()
             self._play(_run)
             status = "COMPLETED"
-        except Interrupted:
+        except Interrupted as interrupted:
             status = "INTERRUPTED"
-            if not s.evaluate:
-                self._save()
+            self._save_last(torn=interrupted.torn)
             raise
         finally:
+            closing()
             self.sink.close(status=status, results=self.folder)
         return self._result()
+
+    def _at_ctrl_c(self, held: bool) -> str:
+        """What follows a Ctrl-C, in words; ``held``: after an iteration, or after a checkpoint that is being saved."""
+        saves = self.settings.save_model and not self.settings.evaluate
+        if not saves or (not held and (self.models / str(self.experiment.t_env)).is_dir()):
+            return "closing the run"
+        return "saving a checkpoint and closing the run; Ctrl-C again closes it without saving"
+
+    def _save_last(self, *, torn: bool) -> None:
+        """Save a checkpoint where training was interrupted, unless a second Ctrl-C has forbidden or forbids it."""
+        if self.settings.evaluate or not self.settings.save_model:
+            return
+        if not torn:
+            with contextlib.suppress(Interrupted):
+                self._save()
+                return
+        closing()
+        checkpoint.remove_unfinished(self.models)
+        saved = checkpoint.steps(self.models)
+        newest = f"the newest checkpoint is of step {saved[-1]:,}" if saved else "there is no checkpoint"
+        _warn(f"closed without saving: {newest}")
 
     def _result(self) -> float | None:
         """The last test return, of the first team that learns where there are several."""

@@ -35,8 +35,7 @@ def save(models: Path, t_env: int, parts: Mapping[str, Any]) -> Path:
     final = models / str(t_env)
     if final.is_dir():
         return final  # the same step of the same run
-    for left in models.glob(".*.tmp"):  # by a process that was killed in this function
-        shutil.rmtree(left, ignore_errors=True)
+    remove_unfinished(models)
     temporary = models / f".{t_env}.{os.getpid()}.tmp"
     try:
         temporary.mkdir(parents=True)
@@ -56,6 +55,12 @@ def save(models: Path, t_env: int, parts: Mapping[str, Any]) -> Path:
             with contextlib.suppress(OSError):
                 (models / str(step) / REPLAY).unlink(missing_ok=True)
     return final
+
+
+def remove_unfinished(models: Path) -> None:
+    """Remove what a process has left that was ended in :func:`save`."""
+    for left in models.glob(".*.tmp"):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def steps(models: Path) -> list[int]:

@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 from sacred.serializer import flatten
 
+from core.errors import UserError
+
 
 def write_all(fd: int, data: bytes) -> None:
     """Write every byte of ``data``; ``os.write`` alone may stop short on a nearly full disk."""
@@ -114,3 +116,11 @@ def number(value: Any) -> Any:
     except (TypeError, ValueError):
         return str(value)
     return value if math.isfinite(value) else None
+
+
+def no_results_here(path: Path, error: OSError) -> UserError:
+    """The message for a folder of results that cannot be made or written."""
+    return UserError(
+        f"Results cannot be written to '{path}': {error.strerror}. Make that folder writable, or choose another one "
+        "with local_results_path=<folder>."
+    )

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
 from observers.importance import importance, returns, successes, worth_a_row
-from observers.tee import Tee
+from observers.tee import Outlet, Tee
 
 IN_LINE = (2, 2, 3, 0)  # metrics in a plain line, of each group of `importance`
 WINDOW = 60.0  # seconds over which the speed is measured
@@ -63,7 +63,8 @@ class Console:
     ) -> None:
         self._t_max = t_max
         self._quiet = quiet
-        self._stream: Any = sys.stdout if stream is None else stream
+        stream = stream or sys.stdout or open(os.devnull, "w")  # noqa: SIM115 - standard output may be closed
+        self._stream: Any = stream if isinstance(stream, Tee) else Outlet(stream)
         if interactive is None:
             interactive = self._stream.isatty() and os.environ.get("TERM") != "dumb"
         self._every = every
@@ -77,7 +78,8 @@ class Console:
         self._rich: RichConsole | None = None
         self._replaced: dict[str, Any] = {}
         if interactive and not quiet:
-            self._rich = RichConsole(file=getattr(self._stream, "terminal", self._stream), force_terminal=True)
+            terminal: Any = self._stream.terminal if isinstance(self._stream, Tee) else self._stream
+            self._rich = RichConsole(file=terminal, force_terminal=True)
 
     def resume(self, t_env: int) -> None:
         """Count speed and time left from ``t_env``, where an earlier run had come to."""

@@ -2,33 +2,46 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
-import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+SAME_PRESS = 1.0  # seconds: a key that is held, or a wrapper that passes on what the terminal has sent already
+clock = time.monotonic
 
 
 class Interrupted(KeyboardInterrupt):
     """Raised in the main thread by the first signal; Sacred closes the run as INTERRUPTED.
 
     A KeyboardInterrupt, so that no ``except Exception`` on the way swallows it.
+
+    Args:
+        signum: the signal.
+        torn: raised wherever the program was, even in a shielded block: what is in memory may be half of an iteration
+            and must not be saved.
     """
 
     STATUS = "INTERRUPTED"
 
-    def __init__(self, signum: int) -> None:
+    def __init__(self, signum: int, *, torn: bool = False) -> None:
         super().__init__(signal.Signals(signum).name)
         self.signum = signum
+        self.torn = torn
 
     @property
     def exit_status(self) -> int:
         """128 + signal number, as shells expect: ``sys.exit(error.exit_status)``."""
         return 128 + self.signum
+
+
+def _nothing_to_save(held: bool) -> str:
+    return "closing the run"
 
 
 class _Guard:
@@ -38,6 +51,25 @@ class _Guard:
     first = 0  # the signal that came first
     held = False  # ... and waits for the end of a shielded block
     depth = 0  # of shielded blocks
+    pressed: float | None = None  # when Ctrl-C was last heeded
+    plan: Callable[[bool], str] = staticmethod(_nothing_to_save)  # what follows, in words
+    closing = False  # the records are being finished
+    closed = False  # ... and are
+
+
+def announce(plan: Callable[[bool], str]) -> None:
+    """Say at Ctrl-C what follows: ``plan(held)``, where ``held`` means that a shielded block is finished before."""
+    _Guard.plan = staticmethod(plan)
+
+
+def closing() -> None:
+    """From now on signals change nothing: the run's records are being finished, which takes a moment."""
+    _Guard.closing = True
+
+
+def closed() -> None:
+    """From now on Ctrl-C exits at once: everything is on file."""
+    _Guard.closed = True
 
 
 def _handle(signum: int, frame: FrameType | None) -> None:
@@ -46,31 +78,43 @@ def _handle(signum: int, frame: FrameType | None) -> None:
             signal.signal(signum, signal.SIG_DFL)
             os.kill(os.getpid(), signum)
         return
-    if _Guard.first:
-        if signum == signal.SIGINT:
-            if sys.stdout is not None and sys.stdout.isatty():
-                os.write(1, b"\x1b[?25h\n")  # the progress bar had hidden the cursor
-            os._exit(128 + signum)
+    if _Guard.closed and signum == signal.SIGINT:
+        os._exit(128 + signum)
+    if _Guard.closing or (signum == signal.SIGINT and not _heed_ctrl_c()) or _Guard.first:
         return  # schedulers send SIGTERM more than once; the run is being closed already
     _Guard.first = signum
-    if signum == signal.SIGINT:
-        os.write(2, b"\nInterrupted: saving and closing the run. Ctrl-C again exits at once.\n")
     if _Guard.depth:
         _Guard.held = True
     else:
         raise Interrupted(signum)
 
 
+def _heed_ctrl_c() -> bool:
+    """Tell what follows at the first Ctrl-C. Raises Interrupted at a second one; returns False for the same press."""
+    before, now = _Guard.pressed, clock()
+    if before is not None and now - before < SAME_PRESS:
+        return False
+    _Guard.pressed = now
+    if before is not None:
+        _Guard.held = False
+        raise Interrupted(signal.SIGINT, torn=True)
+    with contextlib.suppress(OSError):  # the terminal may be gone
+        os.write(2, f"\nInterrupted: {_Guard.plan(_Guard.depth > 0)}.\n".encode())
+    return True
+
+
 @contextmanager
 def interrupts() -> Iterator[None]:
-    """While this lasts SIGINT, SIGTERM and SIGHUP raise :class:`Interrupted` once; a second Ctrl-C exits at once.
+    """While this lasts SIGINT, SIGTERM and SIGHUP raise :class:`Interrupted` once, and a second Ctrl-C once more.
 
     Signals that were ignored before (nohup) stay ignored. Outside the main thread this does nothing.
     """
     if threading.current_thread() is not threading.main_thread() or _Guard.pid == os.getpid():
         yield
         return
-    _Guard.pid, _Guard.first, _Guard.held, _Guard.depth = os.getpid(), 0, False, 0
+    _Guard.pid, _Guard.first, _Guard.held, _Guard.depth, _Guard.pressed = os.getpid(), 0, False, 0, None
+    _Guard.closing = _Guard.closed = False
+    announce(_nothing_to_save)
     previous = {signum: signal.getsignal(signum) for signum in SIGNALS}
     mine = [signum for signum, handler in previous.items() if handler not in (signal.SIG_IGN, None)]
     try:

@@ -8,15 +8,15 @@ import os
 import threading
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from sacred.dependencies import get_digest
 from sacred.observers import RunObserver
 
-from core.errors import UserError
-from observers.atomic import append, copy_file, number, replace_file, write_json
+from observers.atomic import append, copy_file, no_results_here, number, replace_file, write_json
+from observers.interrupts import closed, closing, shield
 from observers.tee import Capture, tail
 
 RESERVED = frozenset({"config.json", "run.json", "cout.txt", "metrics.json", "metrics.jsonl", "info.json"})
@@ -72,7 +72,7 @@ class AtomicFileObserver(RunObserver):
             if not os.access(self.basedir, os.W_OK | os.X_OK):
                 raise PermissionError(13, "Permission denied")
         except OSError as error:
-            raise _no_results_here(self.basedir, error) from error
+            raise no_results_here(self.basedir, error) from error
 
     def _make_dir(self, wanted: Any) -> Path:
         self.prepare()
@@ -87,7 +87,7 @@ class AtomicFileObserver(RunObserver):
                 # An id given by another observer (a database) may exist here; take the next free number then.
                 candidate = candidate + 1 if isinstance(candidate, int) else max(numbers, default=0) + 1
             except OSError as error:
-                raise _no_results_here(folder, error) from error
+                raise no_results_here(folder, error) from error
 
     def _begin(self, status: str, ex_info: Any, command: Any, host_info: Any, meta: Any, config: Any, _id: Any) -> Any:
         self.dir = self._make_dir(_id)
@@ -113,6 +113,7 @@ class AtomicFileObserver(RunObserver):
         self._write("run.json", self._entry)
         return given
 
+    @shield()
     def started_event(self, ex_info, command, host_info, start_time, config, meta_info, _id):  # type: ignore[no-untyped-def]
         """Make the run's folder and return its number.
 
@@ -149,13 +150,10 @@ class AtomicFileObserver(RunObserver):
             )
 
     def _skips(self, name: str, step: int) -> bool:
-        if not self._to_skip.get((name, step)):
-            return False
-        if self._to_skip[name, step] == 1:
-            del self._to_skip[name, step]
-        else:
-            self._to_skip[name, step] -= 1
-        return True
+        left = self._to_skip.pop((name, step), 0)
+        if left > 1:
+            self._to_skip[name, step] = left - 1
+        return left > 0
 
     def _take(self, points: Iterable[tuple[str, Any, Any, str]]) -> None:
         with self._metrics_lock:
@@ -209,9 +207,15 @@ class AtomicFileObserver(RunObserver):
         """Return the last ``limit`` bytes of cout.txt (for observers that keep the output themselves)."""
         return "" if self.dir is None else tail(self.dir / "cout.txt", limit)
 
+    def settle(self, status: str) -> None:
+        """Close the run with ``status`` if nobody has closed it: whatever happens, none is left as RUNNING."""
+        if self._entry.get("status") == "RUNNING":
+            self._finish(status=status, stop_time=datetime.now(UTC).replace(tzinfo=None).isoformat())
+
     def _finish(self, **changes: Any) -> None:
         if self.dir is None:  # failed before it started
             return
+        closing()
         with self._metrics_lock:
             self._flush_points()
             self._write_metrics()
@@ -224,6 +228,7 @@ class AtomicFileObserver(RunObserver):
             self._write("run.json", self._entry)
         if self._captured is not None:
             self._captured.stop()
+        closed()
 
     def completed_event(self, stop_time, result):  # type: ignore[no-untyped-def]
         """Close the run as COMPLETED."""
@@ -291,10 +296,3 @@ class AtomicFileObserver(RunObserver):
                 "Cannot write all records of this run to %s (%s). The run goes on, files written before stay as they "
                 "are, metrics wait in memory. Make room or mend the permissions. This is said once.", self.dir, error
             )  # fmt: skip
-
-
-def _no_results_here(path: Path, error: OSError) -> UserError:
-    return UserError(
-        f"Results cannot be written to '{path}': {error.strerror}. Make that folder writable, or choose another one "
-        "with local_results_path=<folder>."
-    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import signal
@@ -21,6 +22,7 @@ CONTROL = re.compile(
     r"|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]"
 )
 
+GONE = (errno.EPIPE, errno.EIO, errno.ENXIO)  # of a pipe, of a terminal
 LONG = 4096  # characters of an unfinished line that are kept whole
 
 
@@ -30,10 +32,48 @@ def clean(line: str) -> str:
     return parts[-1] if parts else ""
 
 
+class Outlet:
+    """A text stream that may break without breaking the program.
+
+    Where the terminal or the reader of a pipe has gone away, this process gets SIGHUP, once for each such stream, and
+    later text goes nowhere. What cannot be written for another reason (a full disk) is not shown. Any thread may write.
+
+    Args:
+        stream: the stream itself.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+    def write(self, text: str) -> int:
+        """Write ``text`` if that is possible."""
+        try:
+            self.stream.write(text)
+        except OSError as error:
+            self._broken(error)
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush if that is possible."""
+        try:
+            self.stream.flush()
+        except OSError as error:
+            self._broken(error)
+
+    def _broken(self, error: OSError) -> None:
+        if error.errno not in GONE:
+            return
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self.stream.fileno())
+        os.close(nowhere)
+        os.kill(os.getpid(), signal.SIGHUP)  # which says the same of terminals; the main thread takes it
+
+
 class Tee:
     """A text stream that shows what is written and hands on every complete line.
-
-    Where the reader of a pipe has gone away, this process gets SIGHUP, once for each such stream.
 
     Args:
         terminal: the stream that was there before.
@@ -41,9 +81,9 @@ class Tee:
     """
 
     def __init__(self, terminal: TextIO, keep: Callable[[str], None]) -> None:
-        self.terminal = terminal
+        self.terminal: Any = Outlet(terminal)
         self._keep = keep
-        self._shown: Any = terminal
+        self._shown: Any = self.terminal
         self._partial = ""
         self._lock = threading.RLock()
         self._pid = os.getpid()
@@ -60,10 +100,7 @@ class Tee:
         if os.getpid() != self._pid:  # a forked worker: the locks may be held by threads that do not exist here
             return self.terminal.write(text)
         self.record(text)  # first: the terminal may be gone
-        try:
-            self._shown.write(text)
-        except BrokenPipeError:
-            self._hang_up()
+        self._shown.write(text)
         return len(text)
 
     def writelines(self, lines: list[str]) -> None:
@@ -89,17 +126,7 @@ class Tee:
         if os.getpid() != self._pid:
             self.terminal.flush()
             return
-        try:
-            self._shown.flush()
-        except BrokenPipeError:
-            self._hang_up()
-
-    def _hang_up(self) -> None:
-        """Nobody reads this pipe any more, which is what SIGHUP says of terminals: later text goes nowhere."""
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, self.terminal.fileno())
-        os.close(nowhere)
-        signal.raise_signal(signal.SIGHUP)
+        self._shown.flush()
 
     def finish(self) -> None:
         """Record an unfinished last line and stop recording; the stream goes on showing."""
@@ -146,8 +173,8 @@ class Capture:
         for name, tee in self._tees.items():
             tee.finish()
             if getattr(sys, name) is tee:
-                setattr(sys, name, tee.terminal)
-            _move_handlers(tee, tee.terminal)
+                setattr(sys, name, tee.terminal.stream)
+            _move_handlers(tee, tee.terminal.stream)
         self._tees = {}
 
 

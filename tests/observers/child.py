@@ -1,13 +1,16 @@
 """A small real Sacred run, forked once per request, for tests that kill it.
 
-Reads lines "<folder> <points>" from stdin; for each one forks a run there that writes so many points, one
-progress line "<pid> <points so far>" on stdout after each (points 0: it has started).
+Reads lines "<folder> <points> [<terminal> [controls]]" from stdin; for each one forks a run there that writes so many
+points, one progress line "<pid> <points so far>" on stdout after each (points 0: it has started). With a terminal the
+run shows its bar there; "controls" makes it the terminal that sends SIGHUP when it closes.
 """
 
 import ctypes
+import fcntl
 import os
 import signal
 import sys
+import termios
 import time
 import warnings
 
@@ -17,6 +20,7 @@ import logging  # noqa: E402
 import sacred  # noqa: E402
 from sacred import SETTINGS  # noqa: E402
 
+from observers.console import Console  # noqa: E402
 from observers.interrupts import Interrupted, interrupts  # noqa: E402
 from observers.sacred_files import AtomicFileObserver  # noqa: E402
 from observers.sink import Sink  # noqa: E402
@@ -33,19 +37,33 @@ def run(folder: str, points: int) -> None:
 
     @ex.main
     def main(_run):
-        sink = Sink(run=_run)
+        console = Console(t_max=10 * points)  # with a bar where stdout is a terminal
+        sink = Sink(run=_run, console=console, log_interval=1)
+        console.header("asae on made_up", {"points": points})
         os.write(1, f"{os.getpid()} 0\n".encode())
-        for i in range(1, points + 1):
-            sink.write({"loss": 1.0 / i, "test_return_mean": float(i), "nothing": float("nan")}, i * 10)
-            print(f"line {i}")
-            os.write(1, f"{os.getpid()} {i}\n".encode())
-        while points:  # ends by a signal alone
-            time.sleep(10)
-        sink.close()
+        try:
+            for i in range(1, points + 1):
+                sink.write({"loss": 1.0 / i, "test_return_mean": float(i), "nothing": float("nan")}, i * 10)
+                print(f"line {i}")
+                if sys.stdout.isatty():
+                    sink.progress(i * 10)
+                os.write(1, f"{os.getpid()} {i}\n".encode())
+            while points:  # ends by a signal alone
+                time.sleep(10)
+        finally:
+            sink.close(status="INTERRUPTED" if points else "COMPLETED")
         return 3.5
 
     with interrupts():
         ex.run()
+
+
+def open_terminal(path: str, controls: bool):
+    os.setsid()
+    fd = os.open(path, os.O_RDWR | (0 if controls else os.O_NOCTTY))
+    if controls:
+        fcntl.ioctl(fd, termios.TIOCSCTTY, 0)
+    return open(fd, "w")
 
 
 def die_with_parent() -> None:
@@ -62,11 +80,12 @@ if __name__ == "__main__":
             die_with_parent()
             signal.signal(signal.SIGINT, signal.default_int_handler)
             signal.signal(signal.SIGHUP, signal.SIG_DFL)  # ignored under nohup, and inherited
-            sys.stdout = sys.stderr = shown
+            folder, points, *terminal = request.split()
+            sys.stdout = sys.stderr = open_terminal(terminal[0], "controls" in terminal) if terminal else shown
             logging.disable(logging.CRITICAL)
             status = 0
             try:
-                run(request.split()[0], int(request.split()[1]))
+                run(folder, int(points))
             except Interrupted as error:
                 status = error.exit_status
             os._exit(status)

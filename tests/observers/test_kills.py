@@ -2,9 +2,12 @@
 
 import json
 import os
+import pty
+import select
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -14,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def server():
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "PYTHONUNBUFFERED": "1"}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "PYTHONUNBUFFERED": "1", "TERM": "xterm"}
     process = subprocess.Popen(
         [sys.executable, str(Path(__file__).with_name("child.py"))],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment, cwd=ROOT,
@@ -25,9 +28,32 @@ def server():
     process.wait(timeout=30)
 
 
-def run_until(server, folder, points, signum, total=100_000):
-    """Start a run, send ``signum`` after its ``points``-th point; (exit status, points that it had told)."""
-    server.stdin.write(f"{folder} {total}\n")
+class Terminal:
+    """A pseudo-terminal that somebody looks at until :meth:`close`."""
+
+    def __init__(self):
+        self._ours, theirs = pty.openpty()
+        self.name = os.ttyname(theirs)
+        self._closing = threading.Event()
+        self.shown = b""
+        self._reader = threading.Thread(target=self._read, args=(theirs,))
+        self._reader.start()
+
+    def _read(self, theirs):
+        while not self._closing.is_set():
+            if select.select([self._ours], [], [], 0.02)[0]:
+                self.shown += os.read(self._ours, 65536)
+        os.close(theirs)
+        os.close(self._ours)
+
+    def close(self, *_):
+        self._closing.set()
+        self._reader.join()
+
+
+def run_until(server, folder, points, send, total=100_000, terminal=""):
+    """Start a run, ``send`` a signal or call it after the ``points``-th point; (exit status, points that it told)."""
+    server.stdin.write(f"{folder} {total} {terminal}\n")
     server.stdin.flush()
     told, sent = -1, False
     while True:
@@ -36,7 +62,7 @@ def run_until(server, folder, points, signum, total=100_000):
             return int(second), told
         told = int(second)
         if told >= points and not sent:
-            os.kill(int(first), signum)
+            os.kill(int(first), send) if isinstance(send, int) else send()
             sent = True
 
 
@@ -81,6 +107,21 @@ def test_signals_close_the_run_as_interrupted(server, tmp_path, signum):
     assert metrics["nothing"]["values"][0] is None
     assert metrics["loss"]["steps"] == [10 * i for i in range(1, len(metrics["loss"]["steps"]) + 1)]
     assert len(metrics["loss"]["steps"]) == len(metrics["nothing"]["steps"])  # no half of a write is cut off
+
+
+@pytest.mark.parametrize("controls", ["controls", ""])
+def test_a_terminal_that_closes_while_the_bar_shows_closes_the_run_as_interrupted(server, tmp_path, controls):
+    terminal = Terminal()
+    try:
+        status, told = run_until(server, tmp_path, 40, terminal.close, terminal=f"{terminal.name} {controls}")
+    finally:
+        terminal.close()
+    assert b"steps/s" in terminal.shown  # the bar
+    assert status == 128 + signal.SIGHUP
+    entry = strict(tmp_path / "1" / "run.json")
+    assert (entry["status"], "fail_trace" in entry) == ("INTERRUPTED", False)
+    assert len(strict(tmp_path / "1" / "metrics.json")["test_return_mean"]["values"]) >= told >= 40
+    assert (tmp_path / "1" / "cout.txt").read_text().splitlines()[-1].startswith("INTERRUPTED after")
 
 
 def test_a_run_that_ends_by_itself_is_completed(server, tmp_path):

@@ -3,12 +3,17 @@
 import io
 import logging
 import os
+import pty
+import signal
 import sys
+import threading
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from observers.tee import Capture, Tee, clean
+from observers.interrupts import Interrupted, interrupts
+from observers.tee import Capture, Outlet, Tee, clean
 
 
 def test_clean_leaves_what_a_terminal_shows_at_last():
@@ -84,3 +89,54 @@ def test_a_bar_without_newlines_does_not_pile_up():
     assert len(tee._partial) < 10_000
     tee.write("\n")
     assert kept == ["9999% of a bar\n"]
+
+
+@pytest.fixture(params=["terminal", "pipe"])
+def gone(request):
+    """A stream whose terminal or reader has gone away."""
+    ours, theirs = pty.openpty() if request.param == "terminal" else os.pipe()
+    with open(theirs, "w") as stream:
+        os.close(ours)
+        yield stream
+
+
+@pytest.fixture
+def hang_up():
+    """SIGHUP as a shell leaves it (tests may run under nohup)."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+def write_to(outlet, text):
+    outlet.write(text)
+    outlet.flush()
+
+
+@pytest.mark.parametrize("in_a_thread", [False, True])
+def test_a_reader_that_has_gone_is_a_hang_up_once(gone, hang_up, in_a_thread):
+    outlet = Outlet(gone)
+
+    def write():
+        thread = threading.Thread(target=write_to, args=(outlet, "text\n"))  # as the bar's does
+        thread.start()
+        thread.join()
+
+    with interrupts():
+        with pytest.raises(Interrupted) as caught:
+            write() if in_a_thread else write_to(outlet, "text\n")
+        assert caught.value.signum == signal.SIGHUP
+        write_to(outlet, "more\n")  # goes nowhere
+    assert os.readlink(f"/proc/self/fd/{gone.fileno()}") == os.devnull
+
+
+def test_under_nohup_a_program_goes_on_when_its_terminal_closes(gone, hang_up):
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    with interrupts():
+        write_to(Outlet(gone), "text\n")
+
+
+def test_a_full_disk_behind_the_output_is_not_the_end():
+    with open("/dev/full", "w") as full:
+        write_to(Outlet(full), "text\n")
+        os.dup2(os.open(os.devnull, os.O_WRONLY), full.fileno())  # closing flushes what is left
