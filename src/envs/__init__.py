@@ -13,5 +13,6 @@ REGISTRY: dict[str, str] = {
     "matrix_game": "envs.matrix_game:MatrixGame",
     "pettingzoo": "envs.pettingzoo_env:PettingZoo",
     "gymma": "envs.gymma:Gymma",
+    "vmas": "envs.vmas_env:Vmas",
     "sc2": "envs.starcraft2:StarCraft2",
 }

@@ -23,7 +23,7 @@ def install(folder, *, python=sys.executable, build=BUILD):
     # exec: the process that PySC2 started is the game, so that a signal reaches it
     binary.write_text(
         "#!/bin/sh\n# A stand-in for tests, not StarCraft II.\n"
-        "export PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION=python OMP_NUM_THREADS=1\n"
+        "export OMP_NUM_THREADS=1\n"
         f'PYTHONPATH={paths} exec {shlex.quote(str(python))} {shlex.quote(str(HERE / "server.py"))} "$@"\n'
     )
     binary.chmod(0o755)
