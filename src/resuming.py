@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from components import checkpoint
-from core.comparing import FREE, different, flattened
+from core.comparing import FREE, PLACES, different, flattened
 from core.errors import UserError
 from core.settings import NESTED, TEAM
 
@@ -125,7 +125,7 @@ def check_same_run(now: Mapping[str, Any], saved: Mapping[str, Any], origins: Ma
     known = flattened(saved)
     for key, (before, asked) in different(saved, now).items():
         new = key not in known and origins.get(key) != "command line"  # a setting that came after that run
-        if key not in NOT_RESUMED | FREE and not new:
+        if key not in NOT_RESUMED | FREE | PLACES and not new:
             raise UserError(
                 f"resume= continues a run with {key}={before!r} exactly, but {key}={asked!r} was asked for (from "
                 f"{origins.get(key, 'built-in default')}). Leave it out; or, to go on with the trained networks under "

@@ -20,14 +20,14 @@ from pathlib import Path
 from typing import Any
 
 from components import checkpoint
-from core.comparing import FREE, different, flattened
+from core.comparing import FREE, PLACES, different, flattened
 from core.errors import UserError
 from options import Options, resolve
 from provenance import environment, same_environment
 from resuming import models_folder
 
 MAIN = Path(__file__).resolve().parent / "main.py"
-NOT_COMPARED = (FREE - {"t_max"}) | {"resume", "load_step"}
+NOT_COMPARED = (FREE - {"t_max"}) | PLACES | {"resume", "load_step"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,7 +196,7 @@ class RunSet:
         saved = self._resumable(run)
         words = run.arguments(self.results)
         if saved is not None:
-            kept = [word for word in run.words if word.partition("=")[0] in FREE]
+            kept = [word for word in run.words if word.partition("=")[0] in FREE | PLACES]
             words = ["with", f"resume={saved}", f"local_results_path={self.results}", *kept]
         command = [sys.executable, str(MAIN), *words]
         # a session of its own: Ctrl-C reaches this process alone, which passes it on

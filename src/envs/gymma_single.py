@@ -21,8 +21,8 @@ from envs.adapting import (
     positive_int,
     write,
 )
+from envs.global_streams import mix_seed
 from envs.shared_block import SingleSpec, Slot
-from envs.worker_process import mix_seed
 
 _CLOCKS = ("_max_episode_steps", "max_steps")  # LBF's and RWARE's own time limits
 _NEVER = 2**31 - 1
@@ -84,7 +84,7 @@ def _settle_lbf(env: Any) -> None:
     """Make Level-Based Foraging (2.0.0) depend on its seed alone, and a little faster.
 
     It pops loading players from a set, whose order follows their addresses in memory, and that order decides who
-    gets the food where players stand beside two.
+    gets the food where players stand beside two. And it places players where those of the last episode do not stand.
     """
     for i, player in enumerate(env.players):
         kind = type(player)
@@ -92,6 +92,14 @@ def _settle_lbf(env: Any) -> None:
             kind.__name__, (kind,), {"__hash__": lambda _self, i=i: i, "__module__": kind.__module__}
         )
     env.observation_space = [_Unchecked(space) for space in env.observation_space]
+    reset = env.reset
+
+    def forgetful_reset(**arguments: Any) -> Any:
+        for player in env.players:
+            player.position = None
+        return reset(**arguments)
+
+    env.reset = forgetful_reset
 
 
 def _take_clock(inner: Any, key: str, time_limit: int | None) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Mapping, Sequence
 
@@ -42,9 +43,14 @@ class Numbers:
             column[slots] = np.nan
 
     def store(self, slot: int, reported: Mapping[str, float]) -> None:
-        """Take what an episode that ended has reported; says once, on standard error, what is not logged."""
+        """Take what an episode that ended has reported; says once, on standard error, what is not logged.
+
+        What is not a number (nan, where nothing could be measured, or an infinity) counts as not reported.
+        """
         left = []
         for key, value in reported.items():
+            if not math.isfinite(value):
+                continue
             if key not in self.columns and self._may_add(key):
                 self.columns[key] = np.full(self._n_envs, np.nan, np.float32)
             if key in self.columns:

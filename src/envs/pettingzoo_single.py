@@ -18,8 +18,8 @@ from envs.adapting import (
     positive_int,
     write,
 )
+from envs.global_streams import mix_seed
 from envs.shared_block import SingleSpec, Slot
-from envs.worker_process import mix_seed
 
 _LIMIT_NAMES = ("max_cycles", "max_steps", "max_episode_steps", "_max_episode_steps")
 
@@ -65,6 +65,7 @@ class PettingZooSingle:
         self._own_state = own_state
         self.spec = SingleSpec(
             n_agents=len(self._names),
+            agents=tuple(self._names),
             n_actions=max(self._n_actions),
             obs_dim=max(box_size(space, f"Agent {name}") for name, space in zip(self._names, spaces, strict=True)),
             state_dim=self._state_size(key) if own_state else 0,
@@ -171,10 +172,7 @@ class PettingZooSingle:
     def _write_state(self, out: Slot) -> None:
         if not self._own_state:
             return
-        state = np.asarray(self._env.state(), np.float32).reshape(-1)
-        if not np.isfinite(state).all():
-            raise ValueError("env.state() is not finite; use env_args.state=joint_obs")
-        write(state, out.state, "env.state()")
+        write(self._env.state(), out.state, "env.state()")
 
     def render(self) -> np.ndarray:
         """Draw: uint8 [H, W, 3]."""

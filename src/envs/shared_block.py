@@ -28,6 +28,7 @@ class SingleSpec:
     Attributes:
         state_dim: entries of the environment's own state; 0 where the state is all observations in a row.
         obs_kind, state_kind: how their numbers are kept.
+        agents: their names, for messages; empty where they have none.
         can_record: whether it has ``save_replay(folder) -> file``, a recording in a format of its own.
     """
 
@@ -42,6 +43,7 @@ class SingleSpec:
     info_keys: tuple[str, ...] = ()
     can_render: bool = False
     can_record: bool = False
+    agents: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

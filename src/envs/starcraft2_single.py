@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from core.errors import UserError
+from envs.global_streams import mix_seed
 from envs.shared_block import SingleSpec, Slot
-from envs.worker_process import mix_seed
 
 INFO_KEYS = ("battle_won", "dead_allies", "dead_enemies")
 

@@ -14,7 +14,7 @@ import sys
 import time
 import weakref
 from collections import ChainMap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -23,6 +23,7 @@ from pydantic import Field
 from core.data import EnvSpec, TeamSpec, TeamStep, TimeStep
 from core.errors import UserError
 from core.settings import Section
+from envs.failure import Failure
 from envs.numbers import Numbers
 from envs.shared_block import IDLE, RESET, STEP, SharedBlock, SingleSpec, anonymous_file
 from envs.worker_handle import Worker, WorkerDied, shut_down
@@ -69,12 +70,13 @@ class WorkerVecEnv:
     """N environments spread over worker processes; several per process are stepped one after another.
 
     A worker that dies, or gives no answer within ``worker_timeout``, costs the episodes that it was running
-    (``failed`` in the next step of each); it is started again at the next reset. An environment that raises
-    costs its own episode alone.
+    (``failed`` in the next step of each); it is started again at the next reset. An environment that raises,
+    or gives numbers that are none costs its own episode alone.
 
     Raises:
-        UserError: the environment cannot be started; it fails twice in the same reset; or more than
-            ``MAX_DEATHS_IN_A_ROW`` failures came without a finished episode between them.
+        UserError: the environment cannot be started, or its first reset fails twice; or more than
+            ``MAX_DEATHS_IN_A_ROW`` failures, and as many as there are other slots, came without a finished
+            episode between them.
     """
 
     Args: ClassVar[type[WorkerArgs]] = WorkerArgs
@@ -103,7 +105,7 @@ class WorkerVecEnv:
         self._name = name
         self._timeout = args.worker_timeout
         self._deaths = 0
-        self._warned = False
+        self._warned = self._worked = False
         self._lost = np.zeros(n_envs, bool)  # slots whose episode died and that were not reset since
         self._memory = anonymous_file()
         n_workers = min(n_envs, args.n_workers or usable_cores())
@@ -159,7 +161,7 @@ class WorkerVecEnv:
         """Start new episodes in ``slots`` (int64 [K]) from ``seeds`` (uint64 [K]).
 
         Raises:
-            UserError: an environment failed in this reset and again in the one tried after it.
+            UserError: an environment failed twice, and it never worked before or says that the user must mend it.
         """
         block = self._block
         self._numbers.clear(slots)
@@ -170,12 +172,22 @@ class WorkerVecEnv:
         if reasons:
             block.command[:] = IDLE
             block.command[np.intersect1d(list(reasons), slots)] = RESET
-            reasons = self._round()
-        if reasons:
-            raise UserError(f"Environment {self._name} fails whenever it is reset: {next(iter(reasons.values()))}")
-        self._lost[slots] = False
-        block.failed[slots] = False
+            reasons = self._round(again=True)
+        self._check_hope(reasons)
+        self._lost[slots] = block.failed[slots] = False
+        if reasons:  # these episodes are reported as failed by the next step
+            lost = np.zeros(self.n_envs, bool)
+            lost[list(reasons)] = True
+            self._lost |= lost
+            self._blank(lost)
         return self._time_step
+
+    def _check_hope(self, reasons: Mapping[int, Failure]) -> None:
+        """Find out whether another try makes sense after these slots failed twice in a reset."""
+        for failure in reasons.values():
+            if failure.hopeless or not (self._worked or failure.once):
+                raise UserError(f"Environment {self._name} fails whenever it is reset: {failure.reason}")
+        self._worked = True
 
     def step(self, actions: Sequence[np.ndarray], active: np.ndarray) -> TimeStep:
         """Step the slots where ``active`` (bool [N]) holds; ``actions[0]`` is int64 [N, A].
@@ -201,16 +213,23 @@ class WorkerVecEnv:
 
     def _fail(self, slots: np.ndarray) -> None:
         """Report these slots (bool [N]) as failed, with harmless rows."""
+        self._block.failed[slots] = True
+        self._blank(slots)
+
+    def _blank(self, slots: np.ndarray) -> None:
+        """Harmless rows for these slots (bool [N])."""
         block = self._block
-        block.failed[slots] = True
         block.terminated[slots] = block.truncated[slots] = False
         for array in (block.obs, block.state, block.rewards):
             array[slots] = 0.0
         block.available[slots] = True
 
-    def _round(self) -> dict[int, str]:
-        """Let the workers do the block's commands; return slot -> reason of every episode lost in it."""
-        command, reasons = self._block.command, {}
+    def _round(self, *, again: bool = False) -> dict[int, Failure]:
+        """Let the workers do the block's commands; return slot -> why, of every episode lost in it.
+
+        Failures count, unless it is ``again`` of the same episodes.
+        """
+        command, reasons = self._block.command, dict[int, Failure]()
         called = [worker for worker in self._workers if command[worker.slots].any()]
         dead = [worker for worker in called if not worker.running]
         if dead:
@@ -223,13 +242,15 @@ class WorkerVecEnv:
                 report = worker.answer(deadline, self._timeout)
                 errors = report.errors
             except WorkerDied as death:
-                errors = dict.fromkeys(range(worker.slots.start, worker.slots.stop), f"its worker process {death}")
-                self._count(f"its worker process {death}")
+                failure = Failure(reason=f"its worker process {death}")
+                errors = dict.fromkeys(range(worker.slots.start, worker.slots.stop), failure)
+                counted = [failure]
             else:
-                for reason in errors.values():
-                    self._count(f"it raised:\n{reason}")
+                counted = list(report.errors.values())
                 for slot, numbers in report.numbers.items():
                     self._numbers.store(slot, numbers)
+            for failure in () if again else counted:
+                self._count(failure.reason)
             reasons.update(errors)
         if reasons:
             self._lost[list(reasons)] = True
@@ -237,7 +258,8 @@ class WorkerVecEnv:
 
     def _count(self, reason: str) -> None:
         self._deaths += 1
-        if self._deaths > MAX_DEATHS_IN_A_ROW:
+        # slots that start together also fail together, though most episodes may be well
+        if self._deaths > MAX_DEATHS_IN_A_ROW + self.n_envs - 1:
             raise UserError(
                 f"Environment {self._name} failed {self._deaths} times without a finished episode in between; "
                 f"the last time {reason}"

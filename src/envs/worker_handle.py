@@ -37,6 +37,7 @@ _QUIET = {  # one core per worker, no window, no greeting on the console
     "SDL_VIDEODRIVER": "dummy",
     "SDL_AUDIODRIVER": "dummy",
     "PYGAME_HIDE_SUPPORT_PROMPT": "1",
+    "PYTHONHASHSEED": "0",  # sets of names are walked in the same order in every process
 }
 _CLOSE_S = 2.0
 

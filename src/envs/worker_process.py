@@ -10,7 +10,6 @@ import contextlib
 import importlib
 import os
 import pickle
-import random
 import select
 import signal
 import socket
@@ -22,11 +21,15 @@ from typing import Any
 import numpy as np
 
 from core.errors import UserError
+from envs.failure import Failure, NotFinite
+from envs.finite import FiniteCheck
+from envs.global_streams import GlobalStreams
 from envs.shared_block import IDLE, RESET, SharedBlock, SingleEnv, SingleSpec, Slot
 
 ROUND, RENDER, REPLAY, QUIT = b"s", b"r", b"p", b"q"
 DONE, REPORT = b".", b"!"
 _GRACE_S = 3.0  # for an environment to close itself after the parent has gone
+_BUILD_SEED = 0  # of the global streams while an environment is built: all copies are the same
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,11 +62,11 @@ class Report:
     """What there is to tell of a round beside the block.
 
     Attributes:
-        errors: slot -> traceback, of environments that raised.
+        errors: slot -> why its episode is lost.
         numbers: slot -> name -> value, of episodes that ended and reported numbers beside ``SingleSpec.info_keys``.
     """
 
-    errors: dict[int, str] = field(default_factory=dict)
+    errors: dict[int, Failure] = field(default_factory=dict)
     numbers: dict[int, dict[str, float]] = field(default_factory=dict)
 
 
@@ -97,11 +100,6 @@ def receive_exactly(connection: socket.socket, size: int) -> bytearray:
     return body
 
 
-def mix_seed(seed: int) -> int:
-    """Reduce a uint64 seed to the 32 bits that many libraries are limited to (small seeds stay what they are)."""
-    return seed % 2**32
-
-
 def _outlive_nobody(connection: socket.socket) -> None:
     """End this process, and whatever it has started, soon after the parent has gone, even in the middle of a step."""
 
@@ -124,53 +122,81 @@ class _Host:
         module, _, name = assignment.factory.partition(":")
         self._factory = getattr(importlib.import_module(module), name)
         self._assignment = assignment
-        self._envs: list[SingleEnv | None] = [self._build() for _ in range(assignment.count)]
+        self._streams = GlobalStreams(assignment.count)
+        self._envs: list[SingleEnv | None] = []
+        for i in range(assignment.count):
+            with self._streams.turn(i):
+                self._envs.append(self._build(i))
+        self._steps = [0] * assignment.count
         first = self._envs[0]
         assert first is not None
         self.spec = first.spec
 
-    def _build(self) -> SingleEnv:
-        return self._factory(**self._assignment.kwargs)
+    def _build(self, i: int) -> SingleEnv:
+        self._streams.start(i, _BUILD_SEED)
+        env = self._factory(**self._assignment.kwargs)
+        self._streams.started(i)
+        return env
 
     def attach(self, block: SharedBlock) -> None:
         self._block = block
         first, count = self._assignment.first, self._assignment.count
         self._slots: list[Slot] = [block.slot(first + i) for i in range(count)]
+        self._check = FiniteCheck(block, range(first, first + count), self.spec)
 
     def round(self) -> Report:
         """Do what the block's commands say; return what there is to tell."""
-        block, first, report = self._block, self._assignment.first, Report()
+        block, first, report, ends = self._block, self._assignment.first, Report(), dict[int, bool]()
         commands = block.command[first : first + self._assignment.count].tolist()
         for i, command in enumerate(commands):
             if command == IDLE:
                 continue
             index = first + i
+            self._streams.enter(i)
             try:
-                block.terminated[index], block.truncated[index] = self._reset(i) if command == RESET else self._step(i)
+                terminated, truncated = self._reset(i) if command == RESET else self._step(i)
+                block.terminated[index], block.truncated[index] = terminated, truncated
+                ends[i] = terminated or truncated
             except Exception as error:
-                report.errors[index] = str(error) if isinstance(error, UserError) else traceback.format_exc()
+                report.errors[index] = Failure.of(error)
+                self._discard(i)
+            finally:
+                self._streams.leave(i)
+        self._look(ends, report)
+        return report
+
+    def _look(self, ends: dict[int, bool], report: Report) -> None:
+        """Drop the episodes whose last step gave what is no number; ``ends`` are slots and whether they are through."""
+        clean = self._check.clean()
+        for i, ended in ends.items():
+            index, slot = self._assignment.first + i, self._slots[i]
+            try:
+                if not clean or (ended and self.spec.info_keys):
+                    self._check.look(i, self._steps[i], ended=ended)
+            except NotFinite as error:
+                report.errors[index] = Failure.of(error)
                 self._discard(i)
             else:
-                if self._slots[i].numbers:
-                    report.numbers[index] = dict(self._slots[i].numbers)
-        return report
+                if slot.numbers:
+                    report.numbers[index] = dict(slot.numbers)
 
     def _step(self, i: int) -> tuple[bool, bool]:
         env = self._envs[i]
         assert env is not None, "a slot whose environment raised was stepped before a reset"
         self._slots[i].numbers.clear()
+        self._steps[i] += 1
         return env.step(self._block.actions[self._assignment.first + i].tolist(), self._slots[i])
 
     def _reset(self, i: int) -> tuple[bool, bool]:
         env = self._envs[i]
         if env is None:
-            env = self._envs[i] = self._build()
+            env = self._envs[i] = self._build(i)
         seed = int(self._block.seeds[self._assignment.first + i])
-        # for environments that draw from the global streams
-        random.seed(seed)
-        np.random.seed(mix_seed(seed))  # noqa: NPY002
+        self._steps[i] = 0
         self._slots[i].numbers.clear()
+        self._streams.start(i, seed)
         env.reset(seed, self._slots[i])
+        self._streams.started(i)
         self._slots[i].rewards[:] = 0.0
         return False, False
 
@@ -182,13 +208,15 @@ class _Host:
 
     def do(self, request: bytes, slot: int, *arguments: str) -> Reply:
         """Do a request beside the rounds."""
-        env: Any = self._envs[slot - self._assignment.first]
+        i = slot - self._assignment.first
+        env: Any = self._envs[i]
         if env is None:
             return Reply(error="the environment has failed and was not reset since")
         try:
-            if request == REPLAY:
-                return Reply(value=env.save_replay(*arguments))
-            return Reply(value=np.ascontiguousarray(env.render(), np.uint8))
+            with self._streams.turn(i):
+                if request == REPLAY:
+                    return Reply(value=env.save_replay(*arguments))
+                return Reply(value=np.ascontiguousarray(env.render(), np.uint8))
         except Exception as error:
             return Reply(error=f"{type(error).__name__}: {error}")
 

@@ -199,6 +199,19 @@ def test_what_would_not_be_the_same_run_is_refused(cli, run, words, expected):
     assert cli.runs() == runs
 
 
+def test_where_the_environments_run_is_no_part_of_the_run(cli, tools):
+    """Another number of workers, and another patience, and yet the same run."""
+    where = ["env_args.n_workers=2", "env_args.worker_timeout=77"]
+    game = ["env_args.time_limit=5", "seed=1", "batch_size_run=3", "test_n_envs=2"]
+    whole = cli.train("iql", "gymma", *game, "t_max=60", "env_args.n_workers=1")
+    half = cli.train("iql", "gymma", *game, "t_max=30", "env_args.n_workers=1", "local_results_path=half")
+    resumed = cli.resume(half, "t_max=60", *where)
+    assert tools.read(resumed, "config")["env_args"]["n_workers"] == 2
+    assert tools.read(resumed, "config")["env_args"]["worker_timeout"] == 77
+    ends = [content(tools.models(run) / str(tools.steps(run)[-1])) for run in (whole, resumed)]
+    assert differences(*ends) == []
+
+
 def test_an_older_checkpoint_without_its_replay_says_what_to_do(cli, tools, run):
     older = tools.models(run) / "200"
     assert older.is_dir()

@@ -118,3 +118,13 @@ def test_episodes_with_other_numbers_are_joined():
     for which in (episodes, restored):
         values = which.take()
         assert (values["a_mean"], values["b_mean"]) == (3, 6)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_what_is_no_number_counts_as_not_reported(value):
+    numbers = Numbers(2, name="toy", wanted=None, limit=3)
+    numbers.store(0, {"time_to_goal": value, "success": 0.0})
+    assert numbers.columns.keys() == {"success"}
+    numbers.store(1, {"time_to_goal": 7.0, "success": 1.0})
+    numbers.store(0, {"time_to_goal": value, "success": 0.0})
+    np.testing.assert_array_equal(numbers.columns["time_to_goal"], [np.nan, 7.0])

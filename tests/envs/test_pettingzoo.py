@@ -6,6 +6,7 @@ import pytest
 from core.errors import UserError
 from envs.conformance import check_env
 from envs.pettingzoo_env import PettingZoo
+from envs.worker import MAX_DEATHS_IN_A_ROW
 
 
 def make(n_envs=1, **env_args):
@@ -92,9 +93,20 @@ def test_own_state(closing):
     assert out.teams[0].state.tolist() == [[0, 1]]
     out = env.step([np.zeros((1, 3), np.int64)], np.ones(1, bool))
     assert out.teams[0].state.tolist() == [[1, 1]]
+
+
+def test_who_gave_no_number_is_named(closing, capfd):
     env = closing(toy(state="env", end="nan"))
-    with pytest.raises(UserError, match=r"not finite; use env_args.state=joint_obs"):
+    for k in range(MAX_DEATHS_IN_A_ROW):
+        env.reset(np.array([0]), np.array([k], np.uint64))
+        assert env.step([np.zeros((1, 3), np.int64)], np.ones(1, bool)).failed.all()
+    with pytest.raises(UserError, match=r"the last time the state is nan after the reset \(entry 1\)"):
         env.reset(np.array([0]), np.array([7], np.uint64))
+    env = closing(toy(end="nan obs"))
+    env.reset(np.array([0]), np.array([7], np.uint64))
+    capfd.readouterr()
+    assert env.step([np.zeros((1, 3), np.int64)], np.ones(1, bool)).failed.all()
+    assert "the observation of agent b is nan in step 1 (entry 0)" in capfd.readouterr().err
 
 
 def test_rendering(closing):

@@ -235,3 +235,81 @@ def test_ctrl_c_does_not_reach_the_workers(closing):
     reset(env)
     os.kill(env.worker_pids[0], signal.SIGINT)
     assert not step(env, GOOD).failed.any()
+
+
+# -- what is not a number --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("mischief", "named"),
+    [
+        ("obs nan", "the observation of agent 1 is nan in step 2 (entry 1)"),
+        ("obs -inf", "the observation of agent 1 is -inf (infinite, or too large for float32) in step 2 (entry 1)"),
+        ("reward 1e39", "the reward of agent 1 is inf (infinite, or too large for float32) in step 2"),
+        ("state nan", "the state is nan in step 2 (entry 0)"),
+    ],
+)
+def test_what_is_no_number_costs_one_episode(closing, capfd, mischief, named):
+    env = closing(make(2, n_workers=1, mischief=mischief))
+    reset(env)
+    assert not step(env, GOOD, GOOD).failed.any()
+    out = step(env, GOOD, BAD)
+    assert out.failed.tolist() == [False, True]
+    (line,) = [line for line in capfd.readouterr().err.splitlines() if line.startswith("Environment toy failed")]
+    assert line.endswith(named)
+    for array in vars(out.teams[0]).values():
+        assert np.isfinite(array).all()
+    assert not reset(env, [1]).failed.any()
+    assert not step(env, GOOD, GOOD).failed.any()
+
+
+def test_large_numbers_are_numbers(closing):
+    env = closing(make(1, mischief="obs 3e38"))  # its square is beyond float32
+    reset(env)
+    assert not step(env, BAD).failed.any()
+
+
+def test_info_counts_at_the_end_of_an_episode(closing, capfd):
+    env = closing(make(2, n_workers=1, mischief="info nan"))
+    reset(env)
+    for _ in range(3):
+        assert not step(env, BAD, BAD).failed.any()
+    assert step(env, GOOD, BAD).failed.tolist() == [False, True]
+    assert "info['won'] is nan at the end of the episode, in step 4" in capfd.readouterr().err
+
+
+def test_no_number_in_a_first_observation_costs_that_episode_and_many_in_a_row_the_run(closing):
+    env = closing(make(3, n_workers=2, mischief="obs nan", in_reset=True, limit=1))  # of the seeds 3, 6, ...
+    assert not reset(env).failed.any()
+    assert step(env, GOOD, GOOD, GOOD).failed.tolist() == [False, False, True]
+    out = env.reset(np.array([2]), np.array([4], np.uint64))
+    assert out.teams[0].obs[2, 0].tolist() == [4, 0, 0]
+    out = step(env, GOOD, GOOD, GOOD, active=[False, False, True])
+    assert out.truncated[2], "a finished episode forgives"
+    for _ in range(MAX_DEATHS_IN_A_ROW + 2):  # and one failure for each of the other slots
+        env.reset(np.array([2]), np.array([6], np.uint64))
+        assert step(env, GOOD, GOOD, GOOD, active=[False, False, True]).failed[2]
+    with pytest.raises(UserError, match="the last time the observation of agent 1 is nan after the reset"):
+        env.reset(np.array([2]), np.array([9], np.uint64))
+
+
+def test_slots_that_fail_together_are_no_row(closing):
+    env = closing(make(12, n_workers=1, mischief="obs nan"))
+    reset(env)
+    assert step(env, *[BAD] * 11, GOOD).failed.sum() == 11
+    for _ in range(3):
+        out = step(env, *[GOOD] * 12, active=[*[False] * 11, True])
+    assert (out.terminated | out.truncated)[11]
+
+
+def test_a_reset_that_fails_once_in_a_while_costs_its_episode(closing, tmp_path):
+    marker = tmp_path / "works"
+    marker.touch()
+    env = closing(make(1, mischief="exit", in_reset=True, marker=str(marker), limit=1))
+    reset(env)
+    marker.unlink()
+    reset(env)  # twice in vain
+    marker.touch()
+    assert step(env, GOOD).failed.all()
+    assert not reset(env).failed.any()
+    assert step(env, GOOD).terminated.all()

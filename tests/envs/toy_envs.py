@@ -1,6 +1,7 @@
 """Small environments for the tests of workers and adapters. Workers import this: no torch here."""
 
 import os
+import random
 import sys
 import threading
 from pathlib import Path
@@ -19,8 +20,9 @@ class Toy:
     """SingleEnv of 2 agents, 3 actions, 4 steps; obs are (seed, clock, agent). Odd seeds terminate, even ones truncate.
 
     With ``reports`` an episode reports its seed, and a third of it where that is whole.
-    Action 2 of agent 0 does ``mischief``, and so does every reset where ``in_reset``, until the file ``marker`` exists
-    (closing the environment creates it).
+    Action 2 of agent 0 does ``mischief`` ("obs nan" writes that into the observations), and so does every reset
+    where ``in_reset``, until the file ``marker`` exists (closing the environment creates it); "obs nan" and its like
+    do it in episodes whose seeds 3 divides.
     """
 
     def __init__(self, *, mischief="", in_reset=False, at_start="", marker="", limit=4, image=False, reports=False):
@@ -45,6 +47,15 @@ class Toy:
         if self.mischief == "hang":
             HANG.wait()
 
+    def _spoil(self, out):
+        """Write what is no number: agent 1's second entry, the second reward, the state, or the info."""
+        what, _, value = self.mischief.partition(" ")
+        rows = {"obs": (out.obs, (1, 1)), "state": (out.state, 0), "reward": (out.rewards, 1), "info": (out.info, 0)}
+        if what in rows:
+            row, index = rows[what]
+            with np.errstate(over="ignore"):
+                row[index] = np.float64(value)
+
     def _write(self, out):
         for i in range(2):
             out.obs[i] = (self.seed % 1000, self.clock, i)
@@ -56,6 +67,8 @@ class Toy:
             self._misbehave()
         self.seed, self.clock = seed, 0
         self._write(out)
+        if self.in_reset and seed % 3 == 0:
+            self._spoil(out)
 
     def step(self, actions, out):
         if actions[0] == 2:
@@ -70,6 +83,8 @@ class Toy:
             out.numbers["seed"] = float(self.seed)
             if self.seed % 3 == 0:
                 out.numbers["thirds"] = self.seed / 3
+        if actions[0] == 2:
+            self._spoil(out)
         return done and self.seed % 2 == 1, done and self.seed % 2 == 0
 
     def render(self):
@@ -80,6 +95,43 @@ class Toy:
     def close(self):
         if self.marker:
             Path(self.marker).touch()
+
+
+class Gambler:
+    """SingleEnv that draws from the global generators, when it is built, reset and stepped, and never the same way.
+
+    Its first observation tells apart how it was built; episodes are 3 to 8 steps long. ``late``: it draws in the
+    steps of odd episodes alone.
+    """
+
+    spec = SingleSpec(n_agents=2, n_actions=3, obs_dim=4, state_dim=0, reward_dim=1, episode_limit=8)
+
+    def __init__(self, *, late=False):
+        self.late = late
+        self.built = 0.0 if late else random.random() + np.random.rand()  # noqa: NPY002
+
+    def _draw(self):
+        if self.late and not self.odd:
+            return [0.0, 0.0, 0.0]
+        # gauss and normal make two numbers at once and keep the second
+        normal, whole = np.random.normal(), np.random.randint(1000)  # noqa: NPY002
+        return [random.random(), random.gauss(0, 1) + normal, float(whole)]
+
+    def reset(self, seed, out):
+        self.odd, self.clock = seed % 2, 0
+        self.length = 3 + seed % 6 if self.late else random.randint(3, 8)
+        out.obs[:] = [self.built, *self._draw()]
+        out.available[:] = True
+
+    def step(self, actions, out):
+        self.clock += 1
+        out.obs[0] = [self.built, *self._draw()]
+        out.obs[1] = hash("a1") % 1000  # the same in every process
+        out.rewards[0] = sum(self._draw())
+        return self.clock == self.length, False
+
+    def close(self):
+        pass
 
 
 class Uneven(ParallelEnv):
@@ -113,6 +165,8 @@ class Uneven(ParallelEnv):
     def _show(self, agents):
         masks = {a: np.arange(self.actions[a].n) != self.clock for a in agents}
         obs = {a: np.full(self.sizes[a], self.seed + self.clock, np.float32) for a in agents}
+        if self.end == "nan obs" and self.clock:
+            obs["b"][:] = np.nan
         if self.masks == "obs":
             obs = {a: {"observation": obs[a], "action_mask": masks[a].astype(np.int8)} for a in agents}
             return obs, {a: {} for a in agents}
