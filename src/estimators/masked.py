@@ -7,18 +7,32 @@ from torch import Tensor
 
 
 def masked_mean(x: Tensor, mask: Tensor) -> Tensor:
-    """Mean over the entries whose [B, T] step really happened; padding may be anything, infinite too.
+    """Mean over the entries whose step (or decision) counts; the others may be anything, infinite too.
 
     Args:
         x: [B, T, ...].
-        mask: bool [B, T].
+        mask: bool [B, T] steps, or [B, T, A] decisions.
 
     Returns:
         scalar; 0 where nothing happened.
     """
-    padding = ~mask.reshape(mask.shape + (1,) * (x.dim() - 2))
+    padding = ~mask.reshape(mask.shape + (1,) * (x.dim() - mask.dim()))
     per_step = x.numel() // max(mask.numel(), 1)
     return x.masked_fill(padding, 0.0).sum() / (mask.sum() * per_step).clamp(min=1)
+
+
+def masked_standardise(x: Tensor, mask: Tensor) -> Tensor:
+    """Subtract the mean and divide by the (population) deviation of the entries that count.
+
+    Args:
+        x: [B, T, ...].
+        mask: as in :func:`masked_mean`.
+
+    Returns:
+        [B, T, ...]; (x - mean) / (deviation + 1e-5).
+    """
+    centred = x - masked_mean(x, mask)
+    return centred / (masked_mean(centred**2, mask).sqrt() + 1e-5)
 
 
 def masked_log_softmax(logits: Tensor, available: Tensor) -> Tensor:

@@ -1,10 +1,12 @@
-"""The actor-critic sequence: freeze the behaviour policy, fit the critic, assign credit, improve the actors.
+"""The actor-critic sequence: freeze the behaviour policy, assign credit, improve the actors, fit the critic.
 
 A leaf class states which critic it has, how credit is assigned and which surrogate is optimised; nothing else.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -19,7 +21,7 @@ from core.errors import UserError
 from estimators import surrogates
 from estimators.masked import masked_mean
 from learners.base import BaseLearner, LearnerSettings
-from learners.critics.part import CriticPart, CriticSettings, Iteration
+from learners.critics.part import EVERY, CriticPart, CriticSettings, Iteration, Rows, mean_metrics
 
 
 class ActorCriticSettings(CriticSettings):
@@ -30,6 +32,10 @@ class ActorCriticSettings(CriticSettings):
         None, ge=0, description="... and after entropy_anneal_time; null: it stays as it is."
     )
     entropy_anneal_time: int | None = Field(None, ge=0, description="Environment steps of its linear annealing.")
+    num_mini_batch: int = Field(1, ge=1, description="Minibatches of whole episodes in each epoch.")
+    active_masks: bool = Field(
+        False, description="Decisions alone count in the actors' losses, not agents with one action (the dead)."
+    )
 
 
 class ActorCriticLearner(BaseLearner):
@@ -45,7 +51,12 @@ class ActorCriticLearner(BaseLearner):
 
     on_policy = True
     Settings: type[LearnerSettings] = ActorCriticSettings
-    epochs = 1
+    settings: ActorCriticSettings
+
+    @property
+    def epochs(self) -> int:
+        """Passes of the actors over each batch."""
+        return 1
 
     def __init__(
         self,
@@ -57,6 +68,7 @@ class ActorCriticLearner(BaseLearner):
         device: torch.device | str = "cpu",
     ) -> None:
         super().__init__(spec, settings, reward_dim=reward_dim, device=device)
+        self.settings = settings
         self.reward_dim = reward_dim
         self.controller = controller
         self.critic = self.make_critic()
@@ -98,7 +110,7 @@ class ActorCriticLearner(BaseLearner):
         """One training iteration on the episodes that the present policy has just gathered."""
         log_pi = self.controller.log_policy(batch, t_env=t_env)
         it = self.freeze(batch, log_pi.detach())
-        metrics = self.critic.fit(it)
+        metrics = self.critic.fit(it) if self.critic.fits_first else {}
         advantages, more = self._credit(it, None)
         metrics.update(more)
         epochs = 0
@@ -110,11 +122,40 @@ class ActorCriticLearner(BaseLearner):
                     break
                 if self.recredit(epoch):
                     advantages, _ = self._credit(it, present)
-            metrics.update(self._improve(it, log_pi[:, :-1], advantages, self.entropy_coef(t_env)))
+            metrics.update(self._epoch(it, log_pi, advantages, t_env))
             epochs += 1
         metrics["epochs"] = float(epochs)
+        if not self.critic.fits_first:
+            metrics.update(self.critic.fit(it))
         metrics.update(self.after(it, t_env=t_env))
         return metrics
+
+    def minibatches(self, n_episodes: int) -> Iterable[Rows]:
+        """Every episode in exactly one minibatch, in random order; all of them at once where one is asked for.
+
+        Raises:
+            UserError: there are more minibatches than episodes.
+        """
+        n = self.settings.num_mini_batch
+        if n == 1:
+            return [EVERY]
+        if n > n_episodes:
+            raise UserError(
+                f"num_mini_batch={n} is more than the {n_episodes} episodes of a batch: lower it, or raise "
+                "batch_size_run."
+            )
+        generator = self.controller.generators["learner"]
+        return torch.randperm(n_episodes, generator=generator, device=self.device).tensor_split(n)
+
+    def _epoch(self, it: Iteration, log_pi: Tensor, advantages: Tensor, t_env: int) -> Metrics:
+        """One step of the actors on each minibatch; log_pi [B, T+1, A, U] is the present policy, with gradient."""
+        coef, passes = self.entropy_coef(t_env), []
+        for rows in self.minibatches(it.batch.n_episodes):
+            part = it.episodes(rows)
+            if isinstance(rows, Tensor):
+                log_pi = self.controller.log_policy(part.batch, t_env=t_env)
+            passes.append(self._improve(part, log_pi[:, :-1], advantages[rows], coef))
+        return mean_metrics(passes)
 
     def imitate(self, batch: EpisodeBatch, *, t_env: int, epochs: int) -> Metrics:
         """One iteration on episodes that another policy, the guide, has gathered (``warm_start``).
@@ -141,9 +182,18 @@ class ActorCriticLearner(BaseLearner):
 
     def freeze(self, batch: EpisodeBatch, log_pi: Tensor) -> Iteration:
         """What stays fixed for this iteration; log_pi [B, T+1, A, U] is the behaviour policy."""
-        rewards, discounts = self.rewards(batch), self.discounts(batch)
-        inputs = self.critic.inputs(batch)
-        return Iteration(batch=batch, log_pi=log_pi, rewards=rewards, discounts=discounts, inputs=inputs)
+        it = Iteration(
+            batch=batch,
+            log_pi=log_pi,
+            rewards=self.rewards(batch),
+            discounts=self.discounts(batch),
+            inputs=self.critic.inputs(batch),
+            weights=batch.mask,
+        )
+        if self.settings.active_masks:
+            it = replace(it, weights=it.active)
+        with torch.no_grad():
+            return replace(it, estimates=self.critic.estimate(it))
 
     def _credit(self, it: Iteration, log_pi: Tensor | None) -> tuple[Tensor, Metrics]:
         with torch.no_grad():
@@ -152,10 +202,9 @@ class ActorCriticLearner(BaseLearner):
             return advantages, metrics
 
     def _improve(self, it: Iteration, log_pi: Tensor, advantages: Tensor, entropy_coef: float) -> Metrics:
-        mask = it.batch.mask
         per_decision, metrics = self.objective(it, log_pi, advantages)
-        pg_loss = masked_mean(per_decision, mask)
-        entropy = masked_mean(surrogates.entropy(log_pi), mask)
+        pg_loss = masked_mean(per_decision, it.weights)
+        entropy = masked_mean(surrogates.entropy(log_pi), it.weights)
         grad_norm = self.actor_optimizer.step(pg_loss - entropy_coef * entropy)
         metrics.update(pg_loss=pg_loss.detach(), entropy=entropy.detach(), agent_grad_norm=grad_norm)
         return metrics
@@ -171,5 +220,14 @@ class ActorCriticLearner(BaseLearner):
         return {"agent_opt": self.actor_optimizer, "critic_opt": self.critic.optimizer}
 
     def targets(self) -> dict[str, Target[Any]]:
-        """The lagging critic."""
-        return {"critic": self.critic.target}
+        """The lagging critic, where there is one."""
+        return {} if self.critic.target is None else {"critic": self.critic.target}
+
+    def state_dict(self) -> dict[str, Any]:
+        """What an exact resume needs, the critic's own state included."""
+        return super().state_dict() | {"critic": self.critic.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore :meth:`state_dict`."""
+        super().load_state_dict(state)
+        self.critic.load_state_dict(state.get("critic", {}))  # checkpoints of former versions have none

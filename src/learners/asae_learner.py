@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-import torch
 from pydantic import Field
 from torch import Tensor
 
@@ -22,13 +21,12 @@ from estimators.credit import (
 from estimators.masked import masked_mean
 from learners.counterfactual import CounterfactualLearner, CounterfactualSettings
 from learners.critics.part import Iteration
+from learners.proximal import ProximalLearner, ProximalSettings
 
 
-class ASAESettings(CounterfactualSettings):
+class ASAESettings(CounterfactualSettings, ProximalSettings):
     """What ASAE reads beside what COMA reads; the number of samples is the controller's."""
 
-    epochs: int = Field(4, ge=1, description="Epochs of the surrogate on each batch.")
-    eps_clip: float = Field(0.1, gt=0, lt=1, description="Clip range of the ratio (eq. 18).")
     surrogate: Literal["ppo", "clip"] = Field("ppo", description="PPO's min(...), or eq. 18 as printed.")
     marginal: Literal["mc", "exact"] = Field("mc", description="Marginal over samples (eq. 10) or enumerated (eq. 8).")
     exact_limit: int = Field(1024, ge=1, description="Most joint actions of the partners that marginal=exact takes.")
@@ -36,10 +34,9 @@ class ASAESettings(CounterfactualSettings):
         "sampled", description="Surrogate at the executed own action, or weighted over all of them by pi_i."
     )
     resync: bool = Field(False, description="Re-estimate the marginal under the partners' present policies each epoch.")
-    target_kl: float | None = Field(None, gt=0, description="Stop the epochs when the mean KL exceeds this (eq. 17).")
 
 
-class ASAELearner(CounterfactualLearner):
+class ASAELearner(ProximalLearner, CounterfactualLearner):
     """Marginal advantages under the partners' policies, optimised as PPO (eqs. 10 and 18)."""
 
     Settings = ASAESettings
@@ -50,7 +47,6 @@ class ASAELearner(CounterfactualLearner):
         super().__init__(spec, settings, controller, **others)
         if not isinstance(controller, ASAEController):
             raise UserError("learner=asae_learner needs mac=asae_mac: its controller draws the joint samples.")
-        self.epochs = settings.epochs
         combinations = spec.n_actions ** (spec.n_agents - 1)
         if settings.marginal == "exact" and combinations > settings.exact_limit:
             raise UserError(
@@ -97,23 +93,3 @@ class ASAELearner(CounterfactualLearner):
     def recredit(self, epoch: int) -> bool:
         """Resynchronise: eq. 11 without the approximation pi_{i+1} ~ pi_i."""
         return self.settings.resync
-
-    def stop(self, it: Iteration, log_pi: Tensor) -> bool:
-        """Whether the mean KL[pi_{i+1}, pi_i] has exceeded the bound."""
-        if self.settings.target_kl is None:
-            return False
-        kl = masked_mean(surrogates.kl(log_pi, it.log_pi[:, :-1]), it.batch.mask)
-        return bool(kl > self.settings.target_kl)
-
-    def after(self, it: Iteration, *, t_env: int) -> Metrics:
-        """KL[pi_{i+1}, pi_i] of every agent, their mean, and its sum over an agent's partners (eq. 14)."""
-        with torch.no_grad():
-            present = self.controller.log_policy(it.batch, t_env=t_env)[:, :-1]
-            per_decision = surrogates.kl(present, it.log_pi[:, :-1])  # [B, T, A]
-            per_agent = [masked_mean(part, it.batch.mask) for part in per_decision.unbind(-1)]
-        total = torch.stack(per_agent).sum()
-        metrics: Metrics = {f"kl_agent_{a}": value for a, value in enumerate(per_agent)}
-        n = len(per_agent)
-        metrics["kl_mean"] = total / n
-        metrics["kl_partners"] = total * (n - 1) / n  # mean over agents of the sum over the others
-        return metrics

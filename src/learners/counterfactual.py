@@ -35,9 +35,9 @@ class CounterfactualLearner(ActorCriticLearner):
 
     Settings: type[LearnerSettings] = CounterfactualSettings
     critic: JointQ
+    settings: CounterfactualSettings
 
     def __init__(self, spec: TeamSpec, settings: CounterfactualSettings, *others: Any, **named: Any) -> None:
-        self.settings = settings
         super().__init__(spec, settings, *others, **named)
         if self.reward_dim != 1:
             raise UserError(

@@ -37,6 +37,11 @@ LEARNERS = {
     "asae": ON_POLICY,
     "asae marginal=exact own_action=expected resync=true": ON_POLICY,
     "asae surrogate=clip target_kl=0.05": ON_POLICY,
+    "ia2c": ON_POLICY,
+    "maa2c": ON_POLICY,
+    "ippo": [*ON_POLICY, "epochs=4"],
+    "mappo": [*ON_POLICY, "epochs=4", "num_mini_batch=2"],
+    "mappo_epymarl": ON_POLICY,
 }
 
 

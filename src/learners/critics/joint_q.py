@@ -105,6 +105,7 @@ class JointQ(CriticPart):
         drawn = sample_joint(it.log_pi, n_samples=1, generator=self.generator).squeeze(2)
         executed = torch.cat([batch.actions, drawn[:, -1:]], dim=1)
         joint = torch.where(real.unsqueeze(-1), executed, drawn)  # [B, T+1, A]
+        assert self.target is not None
         q = self.target.net(it.inputs.own, it.inputs.shared, joint.unsqueeze(2)).squeeze(3)  # [B, T+1, A, U]
         taken = q.gather(-1, joint.unsqueeze(-1)).squeeze(-1)
         expected = (it.log_pi.exp() * q).sum(-1)

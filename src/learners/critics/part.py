@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -28,6 +28,10 @@ class CriticSettings(LearnerSettings):
     td_lambda: float = Field(0.8, ge=0, le=1, description="lambda of TD(lambda) targets.")
 
 
+Rows = Tensor | slice
+EVERY = slice(None)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Iteration:
     """What stays fixed for one training iteration.
@@ -38,6 +42,8 @@ class Iteration:
         rewards: [B, T, R], as the learner uses them.
         discounts: [B, T, 1], gamma * (1 - terminated).
         inputs: what the critic sees (``CriticPart.inputs``).
+        weights: bool, what counts in the actors' losses: steps [B, T], or decisions [B, T, A].
+        estimates: what the critic says before it is fitted (``CriticPart.estimate``).
     """
 
     batch: EpisodeBatch
@@ -45,6 +51,24 @@ class Iteration:
     rewards: Tensor
     discounts: Tensor
     inputs: Any
+    weights: Tensor
+    estimates: Any = None
+
+    @property
+    def active(self) -> Tensor:
+        """Real decisions, of agents that had more than one action: bool [B, T, A]."""
+        return self.batch.mask.unsqueeze(-1) & (self.batch.available[:, :-1].sum(-1) > 1)
+
+    def episodes(self, rows: Rows) -> Iteration:
+        """Some of the episodes (all for a slice, which is ``EVERY``)."""
+        return _rows(self, rows) if isinstance(rows, Tensor) else self
+
+
+def _rows(x: Any, rows: Rows) -> Any:
+    """Rows of a tensor, or of every tensor in a dataclass."""
+    if x is None or isinstance(x, Tensor):
+        return x if x is None else x[rows]
+    return replace(x, **{key: _rows(value, rows) for key, value in vars(x).items()})
 
 
 class CriticPart:
@@ -54,12 +78,18 @@ class CriticPart:
         learner: whose critic it is.
         settings: the learner's section.
         groups: which agents each network serves.
+        lags: whether there is a lagging copy.
     """
 
-    def __init__(self, learner: BaseLearner, settings: CriticSettings, groups: list[list[int]]) -> None:
+    fits_first = True
+    """Fitted before credit is assigned (else after the actors have moved)."""
+
+    def __init__(
+        self, learner: BaseLearner, settings: CriticSettings, groups: list[list[int]], *, lags: bool = True
+    ) -> None:
         self.spec, self.device, self.critic = learner.spec, learner.device, settings
         self.net = Grouped(self.make, groups).to(self.device)
-        self.target = Target(self.net, settings.target_update_interval_or_tau)
+        self.target = Target(self.net, settings.target_update_interval_or_tau) if lags else None
         self.optimizer = learner.make_optimizer(list(self.net.parameters()), settings.critic_lr or settings.lr)
 
     def make(self, agents: list[int]) -> nn.Module:
@@ -69,6 +99,10 @@ class CriticPart:
     def inputs(self, batch: EpisodeBatch) -> Any:
         """What the networks see of whole episodes."""
         raise NotImplementedError
+
+    def estimate(self, it: Iteration) -> Any:
+        """What credit needs of the critic as it is before it is fitted (None: nothing)."""
+        return None
 
     def fit(self, it: Iteration) -> Metrics:
         """Fit the networks to this iteration's episodes."""
@@ -90,10 +124,11 @@ class CriticPart:
             error: [B, T, A], the prediction less its target.
             loss: scalar.
             taken, target: [B, T, A], the prediction and its target.
-            mask: bool [B, T].
+            mask: bool, steps [B, T] or decisions [B, T, A].
         """
         grad_norm = self.optimizer.step(loss)
-        self.target.update()
+        if self.target is not None:
+            self.target.update()
         with torch.no_grad():
             return {
                 "critic_loss": loss.detach(),
@@ -102,6 +137,13 @@ class CriticPart:
                 "q_taken_mean": masked_mean(taken, mask),
                 "target_mean": masked_mean(target, mask),
             }
+
+    def state_dict(self) -> dict[str, Any]:
+        """What an exact resume needs beside networks and optimiser."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore :meth:`state_dict`."""
 
 
 def mean_metrics(passes: list[Metrics]) -> Metrics:

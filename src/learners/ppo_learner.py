@@ -1,0 +1,63 @@
+"""IA2C, MAA2C (Mnih et al. 2016; Papoudakis et al. 2021), IPPO and MAPPO (de Witt et al. 2020; Yu et al. 2022)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+from torch import Tensor
+
+from core.data import Metrics
+from estimators import surrogates
+from estimators.masked import masked_mean, masked_standardise
+from learners.base import LearnerSettings
+from learners.critics.part import Iteration
+from learners.critics.state_value import StateValue, StateValueSettings
+from learners.proximal import ProximalLearner, ProximalSettings
+
+
+class PPOSettings(StateValueSettings, ProximalSettings):
+    """What IA2C, MAA2C, IPPO and MAPPO read: one learner, ``critic_input`` and ``surrogate`` tell them apart."""
+
+    surrogate: Literal["ppo", "clip", "policy_gradient"] = Field(
+        "ppo", description="PPO's min(...), its clipped part alone, or A log pi (A2C: epochs=1)."
+    )
+    standardise_advantages: bool = Field(
+        False, description="Advantages of a batch to mean 0 and deviation 1, over what counts in the actors' losses."
+    )
+
+
+class PPOLearner(ProximalLearner):
+    """Actors against state values: A_ti = G_ti - V_i(x_ti), with GAE where ``returns=td_lambda`` without a target."""
+
+    Settings: type[LearnerSettings] = PPOSettings
+    individual_rewards = True
+    critic: StateValue
+    settings: PPOSettings
+
+    def make_critic(self) -> StateValue:
+        """V_i(x), in groups as the actors."""
+        groups = self.controller.groups
+        return StateValue(self, self.settings, groups, reward_dim=self.reward_dim, minibatches=self.minibatches)
+
+    def credit(self, it: Iteration, log_pi: Tensor | None) -> tuple[Tensor, Metrics]:
+        """Advantages of the executed actions: [B, T, A]."""
+        advantages = it.estimates.returns - it.estimates.values
+        metrics: Metrics = {
+            "advantage_mean": masked_mean(advantages, it.batch.mask),
+            "advantage_abs": masked_mean(advantages.abs(), it.batch.mask),
+        }
+        if self.settings.standardise_advantages:
+            advantages = masked_standardise(advantages, it.weights)
+        return advantages, metrics
+
+    def objective(self, it: Iteration, log_pi: Tensor, advantages: Tensor) -> tuple[Tensor, Metrics]:
+        """The surrogate of every executed action: [B, T, A]."""
+        s, executed = self.settings, it.batch.actions.unsqueeze(-1)
+        taken = log_pi.gather(-1, executed).squeeze(-1)
+        if s.surrogate == "policy_gradient":
+            return surrogates.policy_gradient(taken, advantages), {}
+        ratio = (taken - it.log_pi[:, :-1].gather(-1, executed).squeeze(-1)).exp()
+        clipped = ((ratio.detach() - 1).abs() > s.eps_clip).float()
+        loss = surrogates.SURROGATES[s.surrogate](ratio, advantages, s.eps_clip)
+        return loss, {"clip_fraction": masked_mean(clipped, it.weights)}
