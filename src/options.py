@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,20 +15,22 @@ import envs
 import runners
 from components.film import check_film
 from core.data import EnvSpec
-from core.errors import UserError
+from core.errors import Faults, UserError
 from core.registry import load
 from core.settings import (
     CONFIG_DIR,
     NESTED,
     TEAM,
+    Merged,
     Section,
-    config_path,
+    config_layer,
+    config_name,
     merge,
-    parse_overrides,
     read_yaml,
     split,
     validate,
 )
+from core.words import parse_overrides
 from players import Layers, Player, algorithm_models, elsewhere, team_player, team_words, with_full_names
 from resuming import Source, check_same_run, source_of
 
@@ -119,46 +120,12 @@ class Options:
         own = [f"{team}-{one.label}" for team, one in self.players.items() if one.plays != self.experiment.name]
         return "_".join(own if own and len(own) == len(self.teams) else [self.experiment.name, *own])
 
-    def flat(self) -> dict[str, Any]:
-        """All settings that this run reads, as Sacred records them."""
+    def flat(self, *, exact: bool = False) -> dict[str, Any]:
+        """All settings that this run reads, as Sacred records them; exact: tuples for constructors stay tuples."""
         values = self.experiment.model_dump(mode="json") | self.player.flat()
         teams = {name: {"plays": player.plays, **player.flat()} for name, player in self.players.items()}
-        others = {NESTED: self.env_args.model_dump(mode="json")} | ({TEAM: teams} if teams else {})
-        return {**dict(sorted(values.items())), **others}
-
-    def table(self) -> str:
-        """Every key with its value, the layer that it came from and what it means (``--print-config``)."""
-        s, origins = self.experiment, dict(self.origins)
-        parts = [(f"run: {s.name} on {s.env}", _rows(s, "", origins))]
-        parts += [(f"{title}: {s.name}", _rows(model, "", origins)) for title, model in self.player.sections()]
-        parts += [(f"environment: {s.env}", _rows(self.env_args, f"{NESTED}.", origins))]
-        for team, player in self.players.items():
-            prefix, about = f"{TEAM}.{team}.", "An algorithm, scripted:<name> or checkpoint:<path>."
-            key = f"{prefix}plays"
-            rows = [(key, json.dumps(player.plays), origins.get(key, "--config"), about)]
-            rows += [row for _, model in player.sections() for row in _rows(model, prefix, origins)]
-            parts.append((f"team {team}: {player.plays}", rows))
-        widths = [max(len(row[column]) for _, rows in parts for row in rows) for column in range(3)]
-        lines = ["# key = value, the layer that it came from, what it means. Layers, the last one wins:"]
-        lines += ["# built-in < default.yaml < envs/*.yaml < algs/*.yaml < command line"]
-        for title, rows in parts:
-            lines += ["", f"[{title}]"]
-            for key, value, origin, about in rows:
-                lines.append(f"{key:<{widths[0]}} = {value:<{widths[1]}}  {origin:<{widths[2]}}  {about}".rstrip())
-        return "\n".join(lines)
-
-
-def _rows(model: BaseModel, prefix: str, origins: Mapping[str, str]) -> list[tuple[str, str, str, str]]:
-    fields = type(model).model_fields
-    return [
-        (
-            prefix + key,
-            json.dumps(value),
-            origins.get(prefix + key, "built-in"),
-            (fields[key].description or "") if key in fields else "",
-        )
-        for key, value in model.model_dump(mode="json").items()
-    ]
+        arguments = self.env_args.model_dump(mode="python" if exact else "json")
+        return {**dict(sorted(values.items())), NESTED: arguments, **({TEAM: teams} if teams else {})}
 
 
 def resolve(config: str | None, env_config: str | None, words: Sequence[str], teams: Sequence[str] = ()) -> Options:
@@ -183,8 +150,7 @@ def resolve(config: str | None, env_config: str | None, words: Sequence[str], te
     runner = load(runners.REGISTRY, str(values["runner"]), "runner")
     classes, models = algorithm_models(values)
     models = {"experiment": ExperimentSettings, **models}
-    sections = split(merged, models, elsewhere=elsewhere(models))
-    env_args = validate(env.Args, values[NESTED], merged.origins, prefix=f"{NESTED}.")
+    sections, env_args = _sections(merged, models, env.Args)
     experiment = _with_seed(sections.pop("experiment"))
     player = Player(plays=experiment.name, classes=classes, origins=merged.origins, **sections)
     asked, before = team_words(teams, asked_keys), source.players({}) if source else {}
@@ -210,6 +176,19 @@ def resolve(config: str | None, env_config: str | None, words: Sequence[str], te
         check_same_run(options.flat(), source.settings, options.origins)
     _consistent(options)
     return options
+
+
+def _sections(
+    merged: Merged, models: Mapping[str, type[BaseModel]], arguments: type[BaseModel]
+) -> tuple[dict[str, Any], BaseModel]:
+    """Those of the run's parts and of its environment; what is wrong with either is told at once."""
+    faults = Faults()
+    with faults.collect():
+        sections = split(merged, models, elsewhere=dict.fromkeys(arguments.model_fields, NESTED) | elsewhere(models))
+    with faults.collect():
+        env_args = validate(arguments, merged.values[NESTED], merged.origins, prefix=f"{NESTED}.")
+    faults.end()
+    return sections, env_args
 
 
 def _check_named(values: Mapping[str, Any]) -> None:
@@ -251,18 +230,13 @@ def _layers(
     layers: Layers = [("default.yaml", read_yaml(CONFIG_DIR / "default.yaml"))]
     env = None
     if env_config is not None:
-        layers.append((f"envs/{env_config}.yaml", read_yaml(config_path("envs", env_config))))
+        layers.append(config_layer("envs", env_config))
         env = str(layers[-1][1].get("env"))
     if config is not None:
-        layers.append((f"algs/{config}.yaml", read_yaml(config_path("algs", config))))
+        layers.append(config_layer("algs", config))
     if source is not None:
         layers.append(source.layer(None if config is None else config_name(config), env))
     return [*layers, ("command line", command_line)], source
-
-
-def config_name(config: str) -> str:
-    """The ``name`` that an algorithm's settings file gives."""
-    return str(read_yaml(config_path("algs", config)).get("name", config))
 
 
 def _with_seed(settings: ExperimentSettings) -> ExperimentSettings:

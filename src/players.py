@@ -15,7 +15,7 @@ from components import checkpoint
 from controllers.scripted_controller import ScriptedController
 from core.errors import UserError
 from core.registry import did_you_mean, load
-from core.settings import TEAM, Merged, Section, config_names, config_path, merge, read_yaml, split
+from core.settings import OWN_ENV, TEAM, Merged, Section, config_layer, config_name, config_names, is_path, merge, split
 from envs.scripted import SCRIPTED as SCRIPTS
 from resuming import models_folder
 
@@ -99,6 +99,11 @@ def algorithm_models(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[st
     }
     models = {name: classes[name].Settings for name in ("controller", "learner")}
     return classes, {"start": StartSettings, **models}
+
+
+def _shared(layers: Layers) -> Layers:
+    """Those that every algorithm of a run has below its own."""
+    return [layer for layer in layers if layer[0] == "default.yaml" or layer[0].startswith(("envs/", OWN_ENV))]
 
 
 def elsewhere(chosen: Mapping[str, type[BaseModel]]) -> dict[str, str]:
@@ -254,10 +259,9 @@ def team_player(
     plays = str(asked["plays"])
     if plays.startswith(FROZEN):
         return frozen(plays.removeprefix(FROZEN), team, words)
-    if plays in config_names("algs"):
-        own = [layer for layer in layers if layer[0] == "default.yaml" or layer[0].startswith("envs/")]
-        own += [(f"algs/{plays}.yaml", read_yaml(config_path("algs", plays))), ("command line", words)]
-        return _learning(plays, own, prefix, run_keys)
+    if plays in config_names("algs") or is_path(plays):
+        own = [*_shared(layers), config_layer("algs", plays), ("command line", words)]
+        return _learning(config_name(plays), own, prefix, run_keys)
     name = plays.removeprefix(SCRIPTED)
     if name == plays and name not in SCRIPTS:
         players = [*config_names("algs"), *SCRIPTS]
@@ -281,6 +285,7 @@ def _resumed(
     """The player that a run had: what was saved says everything, so that no other file is needed."""
     prefix, plays = f"{TEAM}.{team}.", str(saved["plays"])
     wanted = str(asked.get("plays", plays)).removeprefix(SCRIPTED)
+    wanted = config_name(wanted) if is_path(wanted) and not wanted.startswith(FROZEN) else wanted
     if not plays.startswith(FROZEN) and wanted != plays.removeprefix(SCRIPTED):
         raise UserError(f"resume= continues a run in which {plays} plays {team}, not {wanted}: leave out --team.")
     if plays.startswith(SCRIPTED):
@@ -288,5 +293,4 @@ def _resumed(
     if plays.startswith(FROZEN):
         return _frozen(plays, saved, words, prefix)
     before = {key: value for key, value in saved.items() if key != "plays"}
-    own = [layer for layer in layers if layer[0] == "default.yaml" or layer[0].startswith("envs/")]
-    return _learning(plays, [*own, ("resumed run", before), ("command line", words)], prefix, run_keys)
+    return _learning(plays, [*_shared(layers), ("resumed run", before), ("command line", words)], prefix, run_keys)

@@ -12,9 +12,11 @@ from components import checkpoint
 from core.comparing import FREE, PLACES, different, flattened
 from core.errors import UserError
 from core.settings import NESTED, TEAM
+from core.values import settle
 
 NOT_RESUMED = {"resume", "checkpoint_path", "load_step", "evaluate"}
 SHOWN = {"quiet", "render", "save_replay", "use_tensorboard"}  # what a run showed is not what its evaluation is to show
+YES = {"true", "t", "yes", "y", "on", "1"}  # what pydantic takes for true
 
 
 def models_folder(path: str | Path) -> Path:
@@ -92,9 +94,9 @@ def source_of(command_line: Mapping[str, Any]) -> Source | None:
             raise UserError("resume= is empty: give the run to continue, e.g. resume=results/sacred/asae/spread/1.")
         found = checkpoint.find(models_folder(str(path)))
         return Source(found, checkpoint.read_settings(found), True)
-    path, step = command_line.get("checkpoint_path"), str(command_line.get("load_step", 0))
-    if path and str(command_line.get("evaluate")).lower() == "true":
-        found = checkpoint.find(models_folder(str(path)), int(step) if step.isdecimal() else 0)
+    path, step = command_line.get("checkpoint_path"), settle(command_line.get("load_step", 0))
+    if path and str(command_line.get("evaluate")).lower() in YES:
+        found = checkpoint.find(models_folder(str(path)), step if isinstance(step, int) else 0)
         if (found / "settings.pt").exists():
             return Source(found, checkpoint.read_settings(found), False)
     return None

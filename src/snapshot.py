@@ -32,7 +32,7 @@ def parts(experiment: Experiment, *, sink: Mapping[str, Any], run: str) -> dict[
         sink: what waits to be logged (``Sink.state_dict``).
         run: results folder of the run.
     """
-    files: dict[str, Any] = {"settings.pt": experiment.options.flat()}
+    files: dict[str, Any] = {"settings.pt": experiment.options.flat(exact=True)}
     for team in experiment.teams:
         files |= {name: network.state_dict() for name, network in _networks(experiment, team)}
     files["state.pt"] = {

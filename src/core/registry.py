@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from core.errors import UserError
+from core.foreign import advice
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
@@ -29,6 +30,7 @@ def load(registry: Mapping[str, str], name: str, kind: str) -> Any:
     """
     if name not in registry:
         known = ", ".join(sorted(registry))
-        raise UserError(f"Unknown {kind} '{name}'.{did_you_mean(name, registry)} Known: {known}.")
+        near = advice(kind, name) or did_you_mean(name, registry)
+        raise UserError(f"Unknown {kind} '{name}'.{near} Known: {known}.")
     module, _, attribute = registry[name].partition(":")
     return getattr(importlib.import_module(module), attribute)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,12 +17,15 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from core.errors import UserError
+from core.errors import Faults, UserError
+from core.foreign import advice, translated
 from core.registry import did_you_mean
+from core.values import Raw, settle
 
 CONFIG_DIR = Path(__file__).resolve().parent.parent / "config"
 NESTED = "env_args"
 TEAM = "team"
+OWN_ENV = "--env-config="
 
 
 class Section(BaseModel):
@@ -37,46 +40,60 @@ SectionT = TypeVar("SectionT", bound=BaseModel)
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML as people write it: ``1e-3`` is a number (PyYAML reads a string), a key given twice is an error."""
+    """YAML whose plain words stay as they were typed (:class:`core.values.Raw`); null and ``<<`` are YAML's."""
 
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        twice = {str(key) for key in keys if keys.count(key) > 1}
+    yaml_implicit_resolvers = {  # noqa: RUF012
+        first: [pair for pair in pairs if pair[0].rpartition(":")[2] in ("null", "merge")]
+        for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+    def resolve(self, kind: Any, value: Any, implicit: Any) -> Any:
+        """Give plain words a tag of their own: ``!!str 007`` and "007" are text already."""
+        tag = super().resolve(kind, value, implicit)
+        return _PLAIN if kind is yaml.ScalarNode and implicit[0] and tag == self.DEFAULT_SCALAR_TAG else tag
+
+    def compose_mapping_node(self, anchor: Any) -> Any:
+        """Refuse a key that is given twice, before merge keys bring others."""
+        node = super().compose_mapping_node(anchor)
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode) and key.tag != _YAML + "merge"]
+        twice = sorted({key for key in keys if keys.count(key) > 1})
         if twice:
-            raise UserError(f"{node.start_mark.name}: key given twice: {', '.join(sorted(twice))}.")
-        return super().construct_mapping(node, deep=deep)
+            line = node.start_mark.line + 1
+            raise UserError(f"{self.name}: key given twice: {', '.join(twice)} (in what begins in line {line}).")
+        return node
+
+    def typed(self, node: Any) -> Raw:
+        """A plain word, to be read when its setting is known."""
+        return Raw(self.construct_scalar(node))
 
 
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"),
-    list("-+0123456789."),
-)
-
-
-def parse_value(text: str) -> Any:
-    """Read one value as YAML does: numbers (``1e-3`` too), booleans, null, lists; anything else is a string."""
-    try:
-        return yaml.load(text, _Loader)
-    except yaml.YAMLError:
-        return text
+_YAML, _PLAIN = "tag:yaml.org,2002:", "!plain"
+for _tag in (_PLAIN, *(_YAML + kind for kind in ("int", "float", "bool", "timestamp"))):
+    _Loader.add_constructor(_tag, _Loader.typed)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """Read one settings file.
+    """Read one settings file; plain words are :class:`core.values.Raw`.
 
     Raises:
-        UserError: unreadable, not YAML, or not a mapping of keys to values.
+        UserError: unreadable, neither UTF-8 nor UTF-16, not YAML, or not a mapping of keys to values.
     """
     try:
-        content = yaml.load(path.read_text(), _Loader)
-    except (OSError, yaml.YAMLError) as error:
-        raise UserError(f"Cannot read the settings file {path}: {error}") from error
+        data = path.read_bytes()
+        loader = _Loader(data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"))
+        loader.name = str(path)
+        content = loader.get_single_data()
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        mend = f"save it as UTF-8, e.g. iconv -f latin1 -t utf-8 {path}"
+        raise UserError(f"Cannot read the settings file {path}: line {line} is not UTF-8: {mend}") from error
+    except (OSError, yaml.YAMLError, RecursionError) as error:
+        raise UserError(f"Cannot read the settings file {path}: {' '.join(str(error).split())}") from error
     if content is None:
         return {}
     if not isinstance(content, dict):
         raise UserError(f"{path} must hold 'key: value' lines, found a {type(content).__name__}.")
-    return content
+    return {str(key): value for key, value in content.items()}
 
 
 def config_names(kind: str) -> list[str]:
@@ -84,40 +101,51 @@ def config_names(kind: str) -> list[str]:
     return sorted(path.stem for path in (CONFIG_DIR / kind).glob("*.yaml"))
 
 
+def is_path(name: str) -> bool:
+    """Whether ``--config=name`` means a file of one's own rather than one of config/."""
+    return "/" in name or name.endswith((".yaml", ".yml"))
+
+
 def config_path(kind: str, name: str) -> Path:
-    """Return the path of a named settings file; raise UserError with the nearest name if there is none."""
-    path = CONFIG_DIR / kind / f"{name}.yaml"
-    if not path.is_file():
-        option, what = ("--config", "algorithm") if kind == "algs" else ("--env-config", "environment")
-        names = config_names(kind)
-        raise UserError(f"Unknown {what} {option}={name}.{did_you_mean(name, names)} Known: {', '.join(names)}.")
-    return path
+    """Return the settings file that a name or path means.
 
-
-def parse_overrides(words: Sequence[str]) -> dict[str, Any]:
-    """Turn ``key=value``, ``env_args.key=value`` and ``team.<name>.key=value`` words into a layer.
+    Args:
+        kind: "algs" or "envs".
+        name: of a file in config/<kind>, or a path (it has a "/" or ends in .yaml).
 
     Raises:
-        UserError: a word without '=', or nesting elsewhere.
+        UserError: there is none; names the nearest.
     """
-    layer: dict[str, Any] = {}
-    for word in words:
-        key, equals, text = word.partition("=")
-        if not equals or not key:
-            raise UserError(f"Cannot read '{word}': after 'with' come key=value pairs, e.g. lr=0.001.")
-        outer, dot, inner = key.partition(".")
-        if outer == TEAM:
-            team, _, setting = inner.partition(".")
-            if not team or not setting:
-                raise UserError(f"Cannot read '{word}': a team's settings are {TEAM}.<name>.key=value.")
-            layer.setdefault(TEAM, {}).setdefault(team, {})[setting] = parse_value(text)
-        elif dot and outer != NESTED:
-            raise UserError(f"Cannot read '{word}': only {NESTED} and {TEAM}.<name> have keys below them.")
-        elif dot:
-            layer.setdefault(NESTED, {})[inner] = parse_value(text)
-        else:
-            layer[key] = parse_value(text)
-    return layer
+    path = Path(name) if is_path(name) else CONFIG_DIR / kind / f"{name}.yaml"
+    if path.is_file():
+        return path
+    option, what = ("--config", "algorithm") if kind == "algs" else ("--env-config", "environment")
+    names = config_names(kind)
+    if not is_path(name):
+        near = advice(what, name) or did_you_mean(name, names)
+        raise UserError(f"Unknown {what} {option}={name}.{near} Known: {', '.join(names)}.")
+    own = f" {option}={path.stem} is one of ours." if path.stem in names else ""
+    raise UserError(f"{option}={name}: there is no such file in {Path.cwd()}.{own}")
+
+
+def config_layer(kind: str, name: str) -> tuple[str, dict[str, Any]]:
+    """Return the layer of a settings file and what it is called in errors; a file of one's own may be EPyMARL's.
+
+    Raises:
+        UserError: as :func:`config_path` and :func:`read_yaml`.
+    """
+    path = config_path(kind, name)
+    content = read_yaml(path)
+    if not is_path(name):
+        return f"{kind}/{name}.yaml", content
+    if kind == "envs":
+        return f"{OWN_ENV}{name}", content
+    return f"--config={name}", {"name": path.stem} | translated(content)
+
+
+def config_name(config: str) -> str:
+    """The ``name`` that an algorithm's settings file gives."""
+    return str(config_layer("algs", config)[1].get("name", config))
 
 
 @dataclass(frozen=True)
@@ -142,10 +170,10 @@ def merge(layers: Iterable[tuple[str, Mapping[str, Any]]], prefix: str = "") -> 
             if key != NESTED:
                 values[key], origins[prefix + key] = value, name
                 continue
-            if not isinstance(value, Mapping):
+            if not isinstance(value, Mapping | None):
                 raise UserError(f"{NESTED} must be key: value pairs, got {value!r} (from {name}).")
-            for inner, inner_value in value.items():
-                values[NESTED][inner] = inner_value
+            for inner, inner_value in (value or {}).items():
+                values[NESTED][str(inner)] = inner_value
                 origins[f"{NESTED}.{inner}"] = name
     return Merged(values, origins)
 
@@ -167,21 +195,37 @@ def split(
     Raises:
         UserError: unknown key, wrong type or range.
     """
+    faults = Faults()
     known = {key for model in models.values() for key in model.model_fields} | {NESTED}
-    for key in merged.values:
-        if key in known:
-            continue
-        origin, user = merged.origins.get(prefix + key, "?"), "this team" if prefix else "this run"
-        if key in elsewhere:
-            named = elsewhere[key]
-            raise UserError(f"'{prefix}{key}' (from {origin}) is a setting of {named}, which {user} does not use.")
-        near = did_you_mean(key, known)
-        raise UserError(f"Unknown setting '{prefix}{key}' (from {origin}).{near} See --print-config.")
+    unknown = [key for key in merged.values if key not in known]
+    for line in _unknown(unknown, known, merged.origins, elsewhere, prefix):
+        faults.add(line)
     sections = {}
     for name, model in models.items():
         own = {key: value for key, value in merged.values.items() if key in model.model_fields}
-        sections[name] = validate(model, own, merged.origins, prefix)
+        with faults.collect():
+            sections[name] = validate(model, own, merged.origins, prefix)
+    faults.end()
     return sections
+
+
+def _unknown(
+    keys: Sequence[str], known: Iterable[str], origins: Mapping[str, str], elsewhere: Mapping[str, str], prefix: str
+) -> Iterator[str]:
+    """What to say of keys that nothing reads: a line each, one line for those of the same other part."""
+    user, others = "this team" if prefix else "this run", dict[tuple[str, str, str], list[str]]()
+    for key in keys:
+        origin, told = origins.get(prefix + key, "?"), advice("setting", key)
+        if elsewhere.get(key) == NESTED:
+            yield f"'{prefix}{key}' (from {origin}) is a setting of the environment: give {NESTED}.{key}."
+        elif key in elsewhere:
+            others.setdefault((origin, elsewhere[key], told), []).append(f"'{prefix}{key}'")
+        else:
+            near = told or f"{did_you_mean(key, known)} See --print-config."
+            yield f"Unknown setting '{prefix}{key}' (from {origin}).{near}"
+    for (origin, part, told), named in others.items():
+        what = "is a setting" if len(named) == 1 else "are settings"
+        yield f"{', '.join(named)} (from {origin}) {what} of {part}, which {user} does not use.{told}"
 
 
 def validate(
@@ -189,14 +233,19 @@ def validate(
 ) -> SectionT:
     """Build one model; pydantic's errors become one clear UserError with key, value, origin and what is allowed."""
     texts = {key for key, field in model.model_fields.items() if field.annotation is str}
-    values = {key: "" if value is None and key in texts else value for key, value in values.items()}  # name=
+    fields = {key: field.annotation for key, field in model.model_fields.items()}
+    read = {key: settle(value, fields.get(key, Any)) for key, value in values.items()}
+    typed, values = values, {key: "" if value is None and key in texts else value for key, value in read.items()}
     try:
         return model(**values)
     except ValidationError as error:
         problems: dict[str, list[Any]] = {}
         for problem in error.errors():
             problems.setdefault(str(problem["loc"][0]) if problem["loc"] else "", []).append(problem)
-        lines = [_explain(key, found, model, values, origins, prefix) for key, found in problems.items()]
+        lines = [
+            _explain(key, found, model, values, origins, prefix) + _quoted(typed.get(key), values.get(key))
+            for key, found in problems.items()
+        ]
         raise UserError("\n".join(lines)) from error
 
 
@@ -216,7 +265,9 @@ def _explain(
     key, first = prefix + name, problems[0]
     origin = f" (from {origins[key]})" if key in origins else ""
     if first["type"] == "extra_forbidden":
-        near = did_you_mean(name, model.model_fields)
+        told = advice(prefix, name)
+        possible = set(re.findall(rf"{re.escape(prefix)}(\w+)", told)) <= model.model_fields.keys()
+        near = (told if possible else "") or did_you_mean(name, model.model_fields)
         return f"Unknown setting '{key}'{origin}.{near} Known: {', '.join(sorted(model.model_fields))}."
     if first["type"] == "missing":
         return f"The setting '{key}' is missing: give {key}=... after 'with'."
@@ -224,6 +275,12 @@ def _explain(
     about = f" {field.description}" if field and field.description else ""
     given = "null" if values[name] is None else values[name]
     return f"{key}={given}{origin}: {' or '.join(messages)}.{about}"
+
+
+def _quoted(typed: Any, read: Any) -> str:
+    """What to say of quotes that a text was given with: the shell takes them away, others do not."""
+    quoted = isinstance(typed, Raw) and typed == read and len(typed) > 1 and typed[0] == typed[-1] in ("'", '"')
+    return " Its quotes arrived as part of it: leave them out." if quoted else ""
 
 
 def as_json(values: Mapping[str, Any]) -> dict[str, Any]:

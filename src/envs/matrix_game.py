@@ -17,12 +17,12 @@ from core.data import EnvSpec, TeamSpec, TimeStep, allocate_time_step
 from core.errors import UserError
 from core.registry import did_you_mean
 from core.settings import Section
+from envs.catalogue import GAMES
 
 CLIMBING = ((11, -30, 0), (-30, 7, 0), (0, 6, 5))
 QTRAN = ((8, -12, -12), (-12, 0, 0), (-12, 0, 0))
 TWO_STEP_A = ((7, 7), (7, 7))
 TWO_STEP_B = ((0, 1), (1, 8))
-GAMES = ("climbing", "penalty", "qtran", "two_step")
 
 
 class MatrixGameArgs(Section):

@@ -13,9 +13,10 @@ ALGORITHMS = ["asae", "coma", "coma_pymarl", "coma_tuned", "iql", "qmix", "vdn"]
 WORKERS = {"pettingzoo": "env_args.key=mpe2.simple_spread_v3", "gymma": "env_args.key=lbforaging:Foraging-5x5-2p-1f-v3"}
 
 
-def test_help_is_quick_because_it_imports_nothing_heavy():
+def test_help_and_list_are_quick_because_they_import_nothing_heavy():
     code = (
         "import sys, main\n"
+        "main.main(['--list'])\n"
         "try: main.main(['--help'])\n"
         "except SystemExit as stop: assert stop.code == 0\n"
         "print('HEAVY:', *sorted({'torch', 'sacred', 'numba', 'gymnasium', 'matplotlib'} & set(sys.modules)))"
@@ -29,9 +30,18 @@ def test_help_is_quick_because_it_imports_nothing_heavy():
 def test_list(cli):
     outcome = cli("--list")
     assert outcome.status == 0
-    algorithms, environments = outcome.out.splitlines()
-    assert algorithms.split(": ")[1].split() == [f"{name}," for name in ALGORITHMS[:-1]] + ["vdn"]
-    assert {"spread", "matrix_game", "pettingzoo", "gymma", "sc2"} <= set(environments.replace(",", "").split())
+    blocks = {block.splitlines()[0]: block.splitlines()[1:] for block in outcome.out.strip().split("\n\n")}
+    algorithms, environments, games, maps, scripts = ([line.split()[0] for line in lines] for lines in blocks.values())
+    assert algorithms == ALGORITHMS
+    assert {"spread", "matrix_game", "pettingzoo", "gymma", "sc2"} <= set(environments)
+    assert (games[0], maps[0], len(maps), scripts[0]) == ("climbing", "3m", 23, "random")
+    for lines in blocks.values():
+        assert len({len(line) - len(line[2:].split(maxsplit=1)[1]) for line in lines}) == 1  # aligned, each with words
+        assert max(map(len, lines)) <= 140
+    assert (
+        "  5m_vs_6m          5 marines against 6 marines, 70 steps"
+        in blocks["maps of battle and sc2 (env_args.map_name=)"]
+    )
 
 
 def table(text):
@@ -68,6 +78,74 @@ def test_print_config_gives_every_key_with_its_value_and_layer(cli):
     assert found["gamma"] == (0.95, "envs/spread.yaml")
     assert found["optim_alpha"] == (0.99, "built-in")
     assert not cli.results.exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "wanted", "unwanted"),
+    [
+        (["--print-config", "epsilon"], {"epsilon_start", "epsilon_finish"}, {"lr", "seed"}),
+        (["--print-config=LEARNING"], {"lr", "critic_lr"}, {"seed"}),
+        (["--print-config", "env_args"], {"env_args.n_agents"}, {"lr"}),
+        (["--print-config"], {"lr", "seed", "env_args.n_agents"}, set()),
+    ],
+)
+@pytest.mark.parametrize("front", [True, False])
+def test_print_config_filtered_by_a_word(cli, words, wanted, unwanted, front):
+    """Neither "with" nor a setting is taken for the word."""
+    rest = ["--config=asae", "--env-config=spread"]
+    outcome = cli(*(words + rest if front else rest + words), "with", "lr=0.5")
+    assert outcome.status == 0
+    found = table(outcome.out)
+    assert wanted <= found.keys()
+    assert not unwanted & found.keys()
+    assert "lr" not in found or found["lr"] == (0.5, "command line")
+
+
+def test_print_config_takes_no_setting_for_its_word(cli):
+    outcome = cli("--config=asae", "--env-config=spread", "--print-config", "lr=0.5")
+    assert table(outcome.out)["lr"] == (0.5, "command line")
+    outcome = cli("--config=asae", "--env-config=spread", "--print-config", "epsilonn")
+    assert (outcome.status, outcome.out) == (2, "")
+    assert "'epsilonn'" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        ("lr", ["Learning rate", "a number, above 0", "0.0005", "learner q_learner", "qmix 0.0005", "asae 0.0002"]),
+        ("team.prey.lr", ["Learning rate"]),
+        ("seed", ["a whole number, at least 0", "or null", "every run", "default.yaml"]),
+        ("mixer", ["qmix or vdn or none", "vdn vdn"]),
+        ("parameter_sharing", ["full or none or types or a list of whole numbers", "controller basic_mac"]),
+        ("env_args.local_ratio", ["environment spread", "spread 0.5"]),
+        ("n_agents", ["env_args.n_agents", "environment spread", "environment spread_paper"]),
+    ],
+)
+def test_help_setting(cli, asked, expected):
+    outcome = cli("--help-setting", asked)
+    assert (outcome.status, outcome.err) == (0, "")
+    assert [word for word in expected if word not in outcome.out] == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"), [("learning_rate", "Give lr."), ("n_agnts", "'n_agents'"), ("epsilon_strt", "epsilon_start")]
+)
+def test_help_setting_of_none(cli, asked, expected):
+    outcome = cli("--help-setting", asked)
+    assert (outcome.status, outcome.out) == (2, "")
+    assert expected in outcome.err
+
+
+@pytest.mark.parametrize("word", ["with", "-with", "--with", None])
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_with_may_be_missing_or_have_dashes_and_settings_stand_anywhere(cli, word, place):
+    words = ["--config=asae", "--env-config=spread"]
+    words[place:place] = ["env_args.n_agents=4", *([word] if word else []), "gamma=0.5"]
+    outcome = cli(*words, "--print-config", "lr=0.5")
+    assert outcome.status == 0, outcome.err
+    found = table(outcome.out)
+    assert found["env_args.n_agents"] == (4, "command line")
+    assert found["lr"] == (0.5, "command line")
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,23 @@ MISTAKES = {
     "no environment": (["--config=qmix"], ["--env-config=ENVIRONMENT", "missing"]),
     "unknown algorithm": (["--config=qmxi", "--env-config=spread"], ["qmxi", "Did you mean 'qmix'", "asae", "vdn"]),
     "unknown environment": (["--config=qmix", "--env-config=spred"], ["spred", "Did you mean 'spread'", "gymma"]),
-    "no word with =": (["asae", "spread"], ["asae", "key=value"]),
+    "no word with =": (["asae"], ["asae", "key=value"]),
+    "spaces around =": ([*SPREAD, "lr", "=", "1e-3"], ["'lr = 1e-3'", "without spaces", "lr=1e-3."]),
+    "a space before =": ([*SPREAD, "lr", "=1e-3"], ["'lr =1e-3'", "without spaces", "lr=1e-3."]),
+    "a space after =": ([*SPREAD, "lr=", "1e-3"], ["'lr= 1e-3'", "without spaces", "lr=1e-3."]),
+    "a value in two words": ([*SPREAD, "label=a", "b"], ["'b'", "quotes around both: 'label=a b'"]),
+    "dashes before a setting": (["--seed=1", *SPREAD], ["--seed=1", "after 'with'", "with seed=1"]),
+    "dashes before env_args": (["--env_args.n_agents=4", *SPREAD], ["with env_args.n_agents=4"]),
+    "dashes before a foreign setting": (["--use_cuda", *SPREAD], ["--use_cuda", "device=cuda"]),
+    "foreign option": (["--alg=qmix", "--env-config=spread"], ["--alg=qmix", "--config=<algorithm>"]),
+    "option misspelt": (["--env_config=spread", "--config=qmix"], ["Did you mean --env-config=spread?"]),
+    "environment's key outside": ([*SPREAD, "local_ratio=1"], ["'local_ratio'", "env_args.local_ratio"]),
+    "run's key inside": ([*SPREAD, "env_args.seed=1"], ["env_args.seed", "setting of the run", "seed=..."]),
+    "foreign key": ([*SPREAD, "learning_rate=1"], ["learning_rate", "Give lr."]),
+    "no file": (["--config=my/own.yaml", "--env-config=spread"], ["my/own.yaml", "no such file"]),
+    "a file of ours": (["--config=qmix.yaml", "--env-config=spread"], ["qmix.yaml", "--config=qmix is one of ours"]),
+    "true is no number": ([*SPREAD, "t_max=true"], ["t_max=true", "valid integer"]),
+    "quotes in a text": ([*SPREAD, "name='/'"], ["name='/'", "quotes arrived"]),
     "unknown key": ([*SPREAD, "epsilon_strt=1"], ["epsilon_strt", "command line", "Did you mean 'epsilon_start'"]),
     "key of another part": ([*SPREAD, "eps_clip=0.2"], ["eps_clip", "asae_learner", "does not use"]),
     "no number": ([*SPREAD, "lr=abc"], ["lr=abc", "command line", "valid number", "Learning rate"]),
@@ -47,7 +63,14 @@ MISTAKES = {
     "unknown controller": ([*SPREAD, "mac=basic"], ["basic", "Did you mean 'basic_mac'"]),
     "unknown learner": ([*SPREAD, "learner=qlearner"], ["qlearner", "Did you mean 'q_learner'"]),
     "unknown runner": ([*SPREAD, "runner=paralel"], ["paralel", "Did you mean 'parallel'"]),
-    "mixed parts": ([*SPREAD, "learner=asae_learner"], ["'mixer'", "q_learner", "does not use"]),
+    "mixed parts": (
+        [*SPREAD, "learner=asae_learner"],
+        ["'mixer', 'double_q'", "q_learner", "does not use", "'buffer_size'"],
+    ),
+    "unknown keys": (
+        [*SPREAD, "learning_rate=1", "epsilon_strt=1", "env_args.n_agent=3", "env_args.nope=1", "lr=-1"],
+        ["Give lr.", "'epsilon_start'", "env_args.n_agent'", "'n_agents'", "env_args.nope", "lr=-1"],
+    ),
     "small buffer": ([*SPREAD, "buffer_size=4"], ["buffer_size=4", "batch_size=32"]),
     "individual rewards": ([*SPREAD, "common_reward=false"], ["mixer=qmix", "common_reward", "iql"]),
     "no cuda": ([*SPREAD, "device=cuda"], ["device=cuda", "not usable here", "give cpu"]),
@@ -84,7 +107,8 @@ def test_one_message_and_nothing_left(cli, tmp_path, mistake):
     assert outcome.out == ""
     assert outcome.err.startswith("error: ")  # and of worker processes there is nothing either
     assert "Traceback" not in outcome.err
-    assert len(outcome.err.strip().splitlines()) == (2 if mistake == "two mistakes" else 1)
+    lines = {"two mistakes": 2, "mixed parts": 2, "unknown keys": 5}.get(mistake, 1)
+    assert len(outcome.err.strip().splitlines()) == lines
     assert [word for word in expected if word not in outcome.err] == []
     assert cli.runs() == []
     assert [path.name for path in tmp_path.iterdir()] == ["file"]

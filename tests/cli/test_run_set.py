@@ -70,7 +70,7 @@ def test_a_changed_default_makes_another_run(played, monkeypatch):
 
     assert played.completed(tiny()) is not None
     real = settings.read_yaml
-    monkeypatch.setattr("options.read_yaml", lambda path: real(path) | ({"lr": 0.3} if path.stem == "iql" else {}))
+    monkeypatch.setattr(settings, "read_yaml", lambda path: real(path) | ({"lr": 0.3} if path.stem == "iql" else {}))
     assert played.completed(tiny()) is None
 
 
