@@ -64,6 +64,7 @@ class ExperimentSettings(Section):
     save_model: bool = Field(description="Write checkpoints.")
     save_model_interval: int = Field(ge=1, description="Environment steps between two checkpoints.")
     save_replay_buffer: bool = Field(description="Keep the replay buffer in the newest checkpoint (exact resume).")
+    keep_replay_buffer: bool = Field(description="... also when the run has completed (to resume with a larger t_max).")
     checkpoint_path: str = Field(description="Load trained networks from this models folder.")
     load_step: int = Field(ge=0, description="Step of checkpoint_path: 0 is the newest, else the nearest.")
     resume: str = Field(description="Continue this run (results folder, models folder or checkpoint).")

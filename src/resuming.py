@@ -79,7 +79,8 @@ class Source:
     def players(self, asked: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         """Team -> settings of its player there; a test may have others, which are asked for with "plays"."""
         there = self.settings.get(TEAM, {})
-        return {team: own for team, own in there.items() if self.resumes or "plays" not in asked.get(team, {})}
+        same = {team for team, own in there.items() if asked.get(team, {}).get("plays", own["plays"]) == own["plays"]}
+        return {team: own for team, own in there.items() if self.resumes or team in same}
 
 
 def source_of(command_line: Mapping[str, Any]) -> Source | None:
@@ -100,6 +101,35 @@ def source_of(command_line: Mapping[str, Any]) -> Source | None:
         if (found / "settings.pt").exists():
             return Source(found, checkpoint.read_settings(found), False)
     return None
+
+
+def check_unfinished(found: Path, path: str, t_max: int) -> None:
+    """Check that something is left to do where a run goes on.
+
+    Args:
+        found: its checkpoint.
+        path: how it was named.
+        t_max: of the continuation.
+
+    Raises:
+        UserError: the run has completed that many steps.
+    """
+    if not found.name.isdecimal() or int(found.name) < t_max:
+        return
+    places = (Path(path), Path(checkpoint.read(found, "state.pt")["run"]))  # results may have been moved
+    status = next((_status(place) for place in places if (place / "run.json").is_file()), "COMPLETED")
+    if status == "COMPLETED":  # others were stopped in their last test
+        raise UserError(
+            f"resume={path}: nothing is left to do, t_max={t_max} is reached (step {int(found.name):,}). Give a larger "
+            f"t_max to train on, or evaluate=True checkpoint_path={path} to test it."
+        )
+
+
+def _status(folder: Path) -> str:
+    try:
+        return str(json.loads((folder / "run.json").read_text())["status"])
+    except (OSError, KeyError, TypeError, ValueError):
+        return ""
 
 
 def shape_differences(saved: Mapping[str, Any], now: Mapping[str, Any]) -> str:

@@ -211,13 +211,5 @@ class RunSet:
             self._live.discard(process)
         if process.returncode:
             return f"FAILED (exit status {process.returncode})", err.strip()[-2000:] or out.strip()[-500:]
-        self._forget_replay(run)
-        lines = out.strip().splitlines()
-        return ("continued, " if saved else "") + (lines[-2] if len(lines) > 1 else "COMPLETED"), ""
-
-    def _forget_replay(self, run: Run) -> None:
-        """Remove the replay buffer of a run that is over: the bulk of its bytes, of use for a continuation only."""
-        folder = self.completed(run)
-        if folder is not None:
-            for path in models_folder(folder).glob(f"*/{checkpoint.REPLAY}"):
-                path.unlink(missing_ok=True)
+        ended = next((line for line in out.splitlines() if line.startswith("COMPLETED")), "COMPLETED")
+        return ("continued, " if saved else "") + ended, ""

@@ -14,6 +14,7 @@ from typing import Any
 from sacred import SETTINGS
 from sacred import Experiment as SacredExperiment
 
+import ending
 import evaluation
 import snapshot
 from components import checkpoint
@@ -25,7 +26,7 @@ from observers.sacred_files import AtomicFileObserver
 from observers.sink import Sink
 from options import Options, spec_of
 from provenance import provenance
-from resuming import models_folder
+from resuming import check_unfinished, models_folder
 
 
 def env_info(options: Options) -> dict[str, Any]:
@@ -94,6 +95,7 @@ class Session:
         s, experiment = self.settings, self.experiment
         if self.options.resume_from is not None:
             self.loaded = self.options.resume_from
+            check_unfinished(self.loaded, s.resume, s.t_max)
             self.before = snapshot.restore(experiment, self.loaded)
         elif s.checkpoint_path:
             self.loaded = checkpoint.find(models_folder(s.checkpoint_path), s.load_step)
@@ -159,7 +161,21 @@ class Session:
         finally:
             closing()
             self.sink.close(status=status, results=self.folder)
-        return self._result()
+            if not s.evaluate:
+                self._say_next(status)
+        return self.sink.latest.get(f"test_{ending.return_name(self.experiment)}")
+
+    def _say_next(self, status: str) -> None:
+        """Say what the checkpoints take, and the commands that go on from here; a completed run needs no replay."""
+        removed = 0
+        if status == "COMPLETED" and not self.settings.keep_replay_buffer and not self.unsaved:
+            removed = checkpoint.forget_replay(self.models)
+        lines = [ending.sizes(self.models, removed=removed)]
+        lines += ending.commands(
+            self.experiment, self.folder, self.models, completed=status == "COMPLETED", measured=self.sink.latest
+        )
+        for line in filter(None, lines):
+            self.console.message(line)
 
     def _at_ctrl_c(self, held: bool) -> str:
         """What follows a Ctrl-C, in words; ``held``: after an iteration, or after a checkpoint that is being saved."""
@@ -182,17 +198,11 @@ class Session:
         newest = f"the newest checkpoint is of step {saved[-1]:,}" if saved else "there is no checkpoint"
         _warn(f"closed without saving: {newest}")
 
-    def _result(self) -> float | None:
-        """The last test return, of the first team that learns where there are several."""
-        teams = self.experiment.teams
-        first = next((name for name, team in teams.items() if team.learner is not None), next(iter(teams)))
-        return self.sink.latest.get(f"test_{first}_return_mean" if len(teams) > 1 else "test_return_mean")
-
     def _inform(self, info: dict[str, Any]) -> None:
         """Say in info.json, at once, what makes this run, where its checkpoints will be and which run it continues."""
         info["provenance"] = self.provenance
         if self.settings.evaluate:
-            info["evaluated"] = str(self.loaded)
+            info["evaluated"] = None if self.loaded is None else str(self.loaded)
         else:
             info["models"] = str(self.models)
         if self.before:
@@ -216,7 +226,11 @@ class Session:
         self.console.message(evaluation.title(played, self.settings))
         self.console.listing(found)
         if self.out is not None:
-            about = {"checkpoint": str(self.loaded), "step": self.experiment.t_env, "task": self.task}
+            about = {
+                "checkpoint": None if self.loaded is None else str(self.loaded),
+                "step": self.experiment.t_env,
+                "task": self.task,
+            }
             evaluation.write(self.out, played, found, settings=self.settings, about=about)
             self.console.message(f"written: {self.out}")
 
@@ -266,7 +280,7 @@ class Session:
             how = "resumed" if self.before else "evaluated" if s.evaluate else "networks"
             rows[how] = f"{self.loaded}" + (f" at step {experiment.t_env:,}" if self.before else "")
         if self.before and experiment.t_env >= s.t_max:
-            rows["note"] = f"t_max={s.t_max} is reached already: a larger t_max would train on"
+            rows["note"] = f"t_max={s.t_max} is reached: the last test is what is left"
         rows["results"] = self.folder
         self.console.header(f"{self.options.title} on {self.task}", rows)
 

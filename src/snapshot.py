@@ -140,7 +140,7 @@ def _replay(team: Team, folder: Path) -> dict[str, Any]:
         instead = f"resume={newest}, which has one, or " if newest else ""
         raise UserError(
             f"{folder} has no replay buffer ({checkpoint.REPLAY}), so this off-policy run cannot go on exactly: only a "
-            f"run's newest checkpoint keeps it, and only with save_replay_buffer=True. Give {instead}"
-            f"checkpoint_path={folder} to start a new run from these networks."
+            "run's newest checkpoint keeps it (save_replay_buffer=True), and until the run has completed, unless "
+            f"keep_replay_buffer=True. Give {instead}checkpoint_path={folder} to start a new run from these networks."
         )
     return checkpoint.read(folder, checkpoint.REPLAY)

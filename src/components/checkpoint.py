@@ -99,6 +99,24 @@ def newest_with_replay(models: Path) -> Path | None:
     return models / str(having[-1]) if having else None
 
 
+def forget_replay(models: Path) -> int:
+    """Remove the replay buffers of a run that is over (the bulk of its bytes); return how many bytes that were."""
+    removed = 0
+    for step in steps(models):
+        path = models / str(step) / REPLAY
+        with contextlib.suppress(OSError):  # there is none, or it cannot be removed
+            size = path.stat().st_size
+            path.unlink()
+            removed += size
+    return removed
+
+
+def sizes(models: Path) -> tuple[int, int]:
+    """Return the bytes of all checkpoints in a folder, and of the replay buffers among them."""
+    files = [path for step in steps(models) for path in (models / str(step)).iterdir()]
+    return sum(path.stat().st_size for path in files), sum(p.stat().st_size for p in files if p.name == REPLAY)
+
+
 def read(checkpoint: Path, name: str) -> Any:
     """Read one part of a checkpoint (tensors, numbers, NumPy arrays; never code).
 

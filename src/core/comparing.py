@@ -10,6 +10,7 @@ from core.settings import as_json
 FREE = {  # they change how long, where and how a run is recorded, not what it computes
     "t_max", "quiet", "label", "use_tensorboard", "local_results_path", "save_model", "save_model_interval",
     "log_interval", "render", "save_replay", "replay_format", "replay_episodes", "torch_threads", "device",
+    "keep_replay_buffer",
     "env_args.info_keys", "env_args.info_limit",
 }  # fmt: skip
 MEASURING = {  # how often and how well a run is measured: tests have environments and random streams of their own

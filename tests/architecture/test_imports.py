@@ -77,7 +77,7 @@ def test_the_top_is_a_ladder():
     their files.
     """
     ladder = ["core", "resuming", "players", "options", "provenance", "explaining", "team", "experiment", "snapshot"]
-    ladder += ["filming", "evaluation", "session", "usage", "listing", "main"]
+    ladder += ["filming", "evaluation", "ending", "session", "usage", "listing", "main"]
     beside = {"plot": set(), "publish": set(), "run_set": {"options", "provenance", "resuming"}, "figures": {"run_set"}}
     beside["reproduce"] = {"figures", "run_set"}
     assert set(ladder) | set(beside) == TOP | {"core"}

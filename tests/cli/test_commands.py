@@ -232,7 +232,7 @@ def test_every_algorithm_runs_and_leaves_epymarls_files_and_metrics(cli, tools, 
     assert tested[0] == 0
     assert tested[-1] == max(metrics["return_mean"]["steps"]) >= 401  # whole episodes, and a test at the end
     last = outcome.out.splitlines()
-    assert last[-1] == f"Results: {folder}"
+    last = last[: last.index(f"Results: {folder}") + 1]
     assert last[-2].startswith(f"COMPLETED after {tested[-1]:,} steps in")
     assert f"test_return_mean {metrics['test_return_mean']['values'][-1]:.4g}" in last[-3]  # the last values
     assert (folder / "cout.txt").read_text() == outcome.out
@@ -240,7 +240,7 @@ def test_every_algorithm_runs_and_leaves_epymarls_files_and_metrics(cli, tools, 
     files = {path.name for path in models_of(tools, folder).iterdir()}
     assert {"agent.th", "settings.pt", "state.pt"} <= files
     assert ("critic.th" in files) == (algorithm not in ("iql", "vdn", "qmix"))
-    assert ("replay.pt" in files) == (algorithm in ("iql", "vdn", "qmix"))
+    assert "replay.pt" not in files  # the run has completed
 
 
 @pytest.mark.parametrize(("env", "key"), WORKERS.items())

@@ -163,7 +163,8 @@ def test_a_settings_file_that_is_not_yaml(cli, tmp_path, monkeypatch):
 
 @pytest.fixture
 def trained(cli, tools):
-    return tools.models(cli.train("qmix", "spread", "t_max=200", "seed=1", "mixing_embed_dim=4", "hypernet_embed=8"))
+    words = ["t_max=200", "seed=1", "mixing_embed_dim=4", "hypernet_embed=8", "keep_replay_buffer=true"]
+    return tools.models(cli.train("qmix", "spread", *words))
 
 
 SAME = ["hidden_dim=8", "mixing_embed_dim=4", "hypernet_embed=8"]
@@ -212,7 +213,7 @@ def test_a_damaged_checkpoint(cli, trained, name, content):
 
 def test_a_part_of_a_checkpoint_is_missing(cli, trained):
     (trained / "200" / "mixer.th").unlink()
-    outcome = cli("with", f"resume={trained}")
+    outcome = cli("with", f"resume={trained}", "t_max=400")
     assert outcome.status == 2
     assert "mixer.th" in outcome.err
     assert "agent.th" in outcome.err  # what there is

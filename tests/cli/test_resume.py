@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -18,7 +19,14 @@ ALGORITHM = {
           "target_update_interval_or_tau=7", "epsilon_anneal_time=2000"],
 }  # fmt: skip
 # nothing divides anything: the checkpoint falls between two writes of every log
-RUN = ["seed=7", "save_model_interval=1100", "learner_log_interval=450", "runner_log_interval=350", "test_interval=650"]
+RUN = [
+    "seed=7",
+    "keep_replay_buffer=true",
+    "save_model_interval=1100",
+    "learner_log_interval=450",
+    "runner_log_interval=350",
+    "test_interval=650",
+]
 
 
 @pytest.mark.parametrize("algorithm", [ON, OFF])
@@ -61,7 +69,7 @@ def child_until(process, path, step):
 
 @pytest.mark.parametrize("algorithm", [ON, OFF])
 def test_sigterm_then_resume_equals_the_uninterrupted_run(cli, tools, algorithm):
-    words = [*tools.TINY, *RUN[:1], *ALGORITHM[algorithm], "t_max=100000000", "save_model_interval=1000000"]
+    words = [*tools.TINY, *RUN[:2], *ALGORITHM[algorithm], "t_max=100000000", "save_model_interval=1000000"]
     process = cli.start(f"--config={algorithm}", "--env-config=spread", "with", *words)
     try:
         folder = child_until(process, cli.results, 600)
@@ -72,12 +80,15 @@ def test_sigterm_then_resume_equals_the_uninterrupted_run(cli, tools, algorithm)
     assert process.returncode == 128 + signal.SIGTERM, out
     assert "Traceback" not in out
     assert "INTERRUPTED after" in out
+    (resume,) = [line.split(maxsplit=1) for line in out.splitlines() if line.startswith("  ") and "src/" in line][-1:]
+    assert resume[0] == "resume"
+    assert resume[1].endswith(f" with resume={folder.relative_to(cli.folder)}")
     assert tools.read(folder, "run")["status"] == "INTERRUPTED"
     (stopped,) = tools.steps(folder)
     t_max = f"t_max={stopped + 600}"
     resumed = cli.resume(folder.relative_to(cli.folder), t_max)
     assert tools.read(resumed, "config")["seed"] == 7
-    whole = cli.train(algorithm, "spread", *RUN[:1], *ALGORITHM[algorithm], t_max, "local_results_path=whole")
+    whole = cli.train(algorithm, "spread", *RUN[:2], *ALGORITHM[algorithm], t_max, "local_results_path=whole")
     ends = [tools.models(run) / str(tools.steps(run)[-1]) for run in (whole, resumed)]
     assert ends[0].name == ends[1].name
     assert differences(*map(content, ends)) == []
@@ -90,7 +101,7 @@ def test_sigterm_then_resume_equals_the_uninterrupted_run(cli, tools, algorithm)
     ids=["saved", "nohup"],
 )
 def test_a_reader_that_goes_away_is_a_hangup(cli, tools, hangups, t_max, returned, status):
-    words = [*tools.TINY, *RUN[:1], *ALGORITHM[ON], f"t_max={t_max}", "save_model_interval=100000000"]
+    words = [*tools.TINY, *RUN[:2], *ALGORITHM[ON], f"t_max={t_max}", "save_model_interval=100000000"]
     before = signal.signal(signal.SIGHUP, hangups)  # a process inherits it
     try:
         process = cli.start(f"--config={ON}", "--env-config=spread", "with", *words)
@@ -150,7 +161,8 @@ def test_a_test_that_is_interrupted_is_played_again(cli, tools, monkeypatch):
 
 @pytest.fixture
 def run(cli):
-    return cli.train(OFF, "spread", "seed=1", *ALGORITHM[OFF], "t_max=600", "save_model_interval=200")
+    words = ["seed=1", "t_max=600", "save_model_interval=200", "keep_replay_buffer=true"]
+    return cli.train(OFF, "spread", *ALGORITHM[OFF], *words)
 
 
 def test_a_run_its_models_or_a_checkpoint_can_be_resumed(cli, tools, run):
@@ -168,11 +180,49 @@ def test_results_that_were_moved_can_be_resumed(cli, tools, run):
     assert tools.steps(cli.resume(moved, "t_max=800")) == [800]
 
 
-def test_a_completed_run_says_that_there_is_nothing_left(cli, tools, run):
-    outcome = cli("with", f"resume={run}")
-    assert outcome.status == 0
-    assert "t_max=600 is reached already" in outcome.out
-    assert "COMPLETED after 600 steps" in outcome.out
+@pytest.mark.parametrize("words", [[], ["t_max=600"], ["t_max=400", "save_replay=true"]])
+def test_a_completed_run_with_nothing_left_to_do_is_refused(cli, tools, run, words):
+    before = {path for path in cli.results.rglob("*")}  # noqa: C416 (a generator)
+    for path in (run, tools.models(run), tools.models(run) / "600"):
+        outcome = cli("with", f"resume={path}", *words)
+        assert (outcome.status, outcome.out) == (2, "")
+        (line,) = outcome.err.splitlines()
+        wanted = [f"resume={path}: nothing is left to do", "(step 600)", "larger t_max", f"checkpoint_path={path}"]
+        assert [word for word in wanted if word not in line] == []
+    assert set(cli.results.rglob("*")) == before
+    shutil.move(cli.results, cli.folder / "moved")
+    assert "nothing is left to do" in cli("with", f"resume={cli.folder / 'moved' / run.relative_to(cli.results)}").err
+
+
+@pytest.mark.parametrize("status", ["INTERRUPTED", "RUNNING"])
+def test_a_run_that_was_stopped_in_its_last_test_has_that_left(cli, tools, run, status):
+    for path in (run, tools.models(run)):
+        (run / "run.json").write_text(json.dumps(tools.read(run, "run") | {"status": status}))
+        resumed = cli.resume(path)
+        assert tools.read(resumed, "metrics")["test_return_mean"]["steps"] == [600]
+        assert "t_max=600 is reached: the last test is what is left" in (resumed / "cout.txt").read_text()
+
+
+def test_the_replay_buffer_goes_when_the_run_has_completed(cli, tools):
+    words = ["seed=1", *ALGORITHM[OFF], "t_max=600", "save_model_interval=200"]
+    whole = cli.train(OFF, "spread", *words)
+    assert not list(tools.models(whole).glob("*/replay.pt"))
+    told = (whole / "cout.txt").read_text()
+    assert re.search(r"\nCheckpoints: 3, 0\.\d MiB; replay buffer of 0\.\d MiB removed \(keep_replay_buffer=True", told)
+    assert "  resume " not in told
+    outcome = cli("with", f"resume={whole}", "t_max=800")
+    assert outcome.status == 2
+    assert [
+        word for word in ("replay.pt", "keep_replay_buffer=True", "checkpoint_path=") if word not in outcome.err
+    ] == []
+    kept = cli.train(OFF, "spread", *words, "keep_replay_buffer=true")
+    assert [path.parent.name for path in tools.models(kept).glob("*/replay.pt")] == ["600"]
+    assert re.search(
+        r"\nCheckpoints: 3, 0\.\d MiB, 0\.\d MiB of them the replay buffer, in ", (kept / "cout.txt").read_text()
+    )
+    resumed = cli.resume(kept, "t_max=800", "keep_replay_buffer=false")
+    assert not list(tools.models(resumed).glob("*/replay.pt"))
+    assert list(tools.models(kept).glob("*/replay.pt"))  # of another run
 
 
 @pytest.mark.parametrize(
@@ -202,7 +252,7 @@ def test_what_would_not_be_the_same_run_is_refused(cli, run, words, expected):
 def test_where_the_environments_run_is_no_part_of_the_run(cli, tools):
     """Another number of workers, and another patience, and yet the same run."""
     where = ["env_args.n_workers=2", "env_args.worker_timeout=77"]
-    game = ["env_args.time_limit=5", "seed=1", "batch_size_run=3", "test_n_envs=2"]
+    game = ["env_args.time_limit=5", "seed=1", "batch_size_run=3", "test_n_envs=2", "keep_replay_buffer=true"]
     whole = cli.train("iql", "gymma", *game, "t_max=60", "env_args.n_workers=1")
     half = cli.train("iql", "gymma", *game, "t_max=30", "env_args.n_workers=1", "local_results_path=half")
     resumed = cli.resume(half, "t_max=60", *where)

@@ -35,7 +35,7 @@ def play(cli):
 
 
 def test_a_run_of_two_algorithms(cli, tools, play):
-    folder = play("--team", "blue=qmix", "seed=1", "t_max=400", *QMIX, "team.blue.lr=1e-3")
+    folder = play("--team", "blue=qmix", "seed=1", "t_max=400", *QMIX, "team.blue.lr=1e-3", "keep_replay_buffer=true")
     assert folder == cli.results / "sacred" / "asae_blue-qmix" / "toy" / "1"
     assert tools.models(folder).name.startswith("asae_blue-qmix_seed1_toy_")
     config = tools.read(folder, "config")
@@ -118,6 +118,7 @@ def test_print_config_shows_every_team_with_origins(cli):
 
 # nothing divides anything: the checkpoint falls between two writes of every log
 RUN = ["seed=7", "save_model_interval=270", "learner_log_interval=150", "runner_log_interval=130", "test_interval=190"]
+RUN += ["keep_replay_buffer=true"]
 PAIRS = {
     "coma": ["--team", "blue=coma", *COMA],
     "qmix": ["--team", "blue=qmix", *QMIX],
@@ -201,7 +202,8 @@ def trained(play):
 def evaluate(cli, tools, *words):
     outcome = cli("--config=asae", "--env-config=toy", *words[0], "with", TWO, *SMALL, "evaluate=true", *words[1:])
     assert (outcome.status, outcome.err) == (0, "")
-    return max(cli.runs(), key=lambda path: path.stat().st_mtime_ns)
+    runs = (path.parent for path in cli.folder.glob("results/evaluations/*/*/*/run.json"))
+    return max(runs, key=lambda path: path.stat().st_mtime_ns)
 
 
 def test_evaluate_loads_both_teams_at_a_step(cli, tools, trained, monkeypatch):
@@ -210,16 +212,17 @@ def test_evaluate_loads_both_teams_at_a_step(cli, tools, trained, monkeypatch):
 
     def test(self, sink):
         seen.update({name: team.controller.agents.state_dict() for name, team in self.teams.items()})
-        real(self, sink)
+        return real(self, sink)
 
     monkeypatch.setattr(Experiment, "test", test)
     step = tools.steps(trained)[0]
-    words = [f"checkpoint_path={trained}", f"load_step={step}", *COMA, "save_replay=true", "replay_episodes=1"]
+    words = [f"checkpoint_path={trained}", f"load_step={step}", "save_replay=true", "replay_episodes=1"]
     folder = evaluate(cli, tools, ["--team", "blue=coma"], *words)
     for team in ("red", "blue"):
         saved = checkpoint.read(tools.models(trained) / str(step), f"{team}_agent.th")
         assert all(torch.equal(seen[team][key], value) for key, value in saved.items())
     metrics = tools.read(folder, "metrics")
+    assert tools.read(folder, "config")["team"] == tools.read(trained, "config")["team"]  # not those of coma.yaml
     assert {tuple(column["steps"]) for column in metrics.values()} == {(step,)}
     assert list(folder.glob("*.gif"))
 
@@ -335,7 +338,7 @@ def test_scripts_of_battles_play_and_guide(cli, tools):
     short = ["seed=1", "env_args.map_name=2m_vs_1z", "env_args.time_limit=30", "test_nepisode=2", "hidden_dim=8"]
     outcome = cli(*battle, "--team", "agents=attack_nearest", "with", *short, "evaluate=true")
     assert outcome.status == 0
-    (folder,) = cli.runs()
+    folder = cli.results / "evaluations" / "agents-attack_nearest" / "battle-2m_vs_1z" / "1"
     assert tools.read(folder, "metrics")["test_return_mean"]["values"][0] > 1
     guided = ["warm_start=scripted:focus_fire", "warm_start_episodes=4", "warm_start_epochs=2", "batch_size_run=4"]
     outcome = cli(*battle, "with", *short, *guided, "t_max=300", "learner_log_interval=1", "test_interval=300")
