@@ -39,7 +39,12 @@ def mean(values: np.ndarray, digits: int = 1) -> str:
 
 
 def spread(episodes: int, seed: int) -> None:
-    """Returns in spread_paper: the distances alone with full sight, then with the defaults."""
+    """Returns in spread; in spread_paper: the distances alone with full sight, then with the defaults."""
+    print("\nspread, defaults: return of the team\n")
+    head("N", *SPREAD)
+    for n in (3, 4, 5):
+        found = [play("spread", {"agents": who}, episodes, seed=seed, n_agents=n)[0] for who in SPREAD]
+        row(str(n), *[mean(returns["agents"]) for returns in found])
     bare = {"sight_radius": None, "collision_penalty": 0.0, "n_obstacles": 0}
     print("\nspread_paper, sight_radius=null collision_penalty=0 n_obstacles=0: return of the team\n")
     head("N", "reward_form", *SPREAD)

@@ -30,7 +30,7 @@ def run_as_told(cli, words):
 
 
 def test_what_a_completed_run_offers_works(cli, tools):
-    words = ["seed=1", "t_max=1", "local_results_path=my results", "env_args.time_limit=5", "replay_episodes=1"]
+    words = ["seed=1", "t_max=1", "local_results_path=my results #2", "env_args.time_limit=5", "replay_episodes=1"]
     outcome = cli("--config=coma", "--env-config=spread", "with", *tools.TINY, *words)
     (run,) = cli.runs()
     found = offered(outcome.out)
@@ -38,7 +38,7 @@ def test_what_a_completed_run_offers_works(cli, tools):
     assert {run_as_told(cli, command) for command in found.values()} == {0}
     (resumed,) = set(cli.runs()) - {run}
     assert tools.read(resumed, "info")["resumed_from_run"] == str(run)
-    results = cli.folder / "my results"
+    results = cli.folder / "my results #2"
     assert len(list(results.glob("evaluations/coma/spread/*/run.json"))) == 2
     assert len(list((results / "replays").iterdir())) == 1
     assert (cli.folder / "curves.png").stat().st_size > 0
