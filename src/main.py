@@ -19,21 +19,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         args, words = usage.read(given)
         if args.list:
-            print(listing())
+            usage.show(listing())
             return 0
         import explaining
         import session
         from options import resolve
 
         if args.help_setting:
-            print(explaining.help_setting(args.help_setting))
+            usage.show(explaining.help_setting(args.help_setting))
             return 0
         if args.env_info:
             print(json.dumps(session.env_info(resolve(args.config or "iql", args.env_config, words)), indent=2))
             return 0
         options = resolve(args.config, args.env_config, words, args.team)
         if args.print_config is not None:
-            print(explaining.table(options, args.print_config))
+            usage.show(explaining.table(options, args.print_config))
             return 0
         return session.run(options, command=shlex.join(["python", "src/main.py", *given]), out=args.out)
     except UserError as error:

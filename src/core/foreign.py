@@ -10,6 +10,8 @@ from typing import Any
 
 import yaml
 
+from core.values import Raw
+
 _FILE = Path(__file__).resolve().parent.parent / "config" / "foreign.yaml"
 
 
@@ -35,11 +37,18 @@ _ALWAYS = {  # key -> the value that says what is always so here
     "mask_before_softmax": "true", "standardise_returns": "false", "agent": "rnn", "use_wandb": "false",
     "wandb_save_model": "false", "buffer_cpu_only": "true",
 }  # fmt: skip
-_ALWAYS_OF = {  # the same where this learner reads it
-    "q_learner": {"agent_output_type": "q", "obs_individual_obs": "false"},
-    "coma_learner": {"agent_output_type": "pi_logits"},
-}
 _NOT_READ = {"critic_q_fn", "critic_baseline_fn", "critic_train_mode", "critic_train_reps"}  # by EPyMARL itself
+_OUTPUT = {
+    "q_learner": "q",
+    "coma_learner": "pi_logits",
+    "ppo_learner": "pi_logits",
+    "actor_critic_learner": "pi_logits",
+}
+_CRITICS: dict[str, dict[str, dict[str, Any]]] = {  # learner -> critic_type (without _ns) -> what says the same
+    "coma_learner": {"coma_critic": {}},
+    "ppo_learner": {"cv_critic": {"critic_input": "state"}, "ac_critic": {"critic_input": "obs"}},
+}
+_CRITICS["actor_critic_learner"] = _CRITICS["ppo_learner"]
 _SIZES = ("batch_size_run", "batch_size", "buffer_size")
 
 
@@ -54,24 +63,33 @@ def translated(content: Mapping[str, Any]) -> dict[str, Any]:
         return values
     learner = str(values.get("learner"))
     separate = values.get("mac") == "non_shared_mac" and values.get("agent") == "rnn_ns"
-    always = _ALWAYS | _ALWAYS_OF.get(learner, {})
-    if learner == "coma_learner":
-        always["critic_type"] = "coma_critic_ns" if separate else "coma_critic"
-        values = _on_policy(values)
+    always = _ALWAYS | {"agent_output_type": _OUTPUT.get(learner, "")}
+    always |= {"obs_individual_obs": "false"} if learner != "coma_learner" else {}
+    said = {key for key, value in always.items() if str(values.get(key)).lower() == value}
+    values = {key: value for key, value in values.items() if key not in said | _NOT_READ}
+    if learner in _CRITICS:
+        values = _with_critic(values, learner, "_ns" if separate else "")
     if separate:
         del values["agent"]
         values |= {"mac": "basic_mac", "parameter_sharing": "none"}
     if "mixer" in values and values["mixer"] in (None, "None"):
         values["mixer"] = "none"
-    said = {key for key, value in always.items() if str(values.get(key)).lower() == value}
-    return {key: value for key, value in values.items() if key not in said | _NOT_READ}
+    return values
 
 
-def _on_policy(values: dict[str, Any]) -> dict[str, Any]:
-    """One number says how many episodes are gathered, kept and learnt from; hidden_dim is the critic's, too."""
+def _with_critic(values: dict[str, Any], learner: str, suffix: str) -> dict[str, Any]:
+    """On-policy: hidden_dim is the critic's, too; one number says how many episodes are gathered, kept, learnt from."""
     sizes = {str(values[key]) for key in _SIZES if key in values}
     if len(sizes) == 1 and "batch_size_run" in values:
         values = {key: value for key, value in values.items() if key not in _SIZES[1:]}
     if "hidden_dim" in values:
         values.setdefault("critic_hidden_dim", values["hidden_dim"])
-    return values
+    for critic, same in _CRITICS[learner].items():
+        if values.get("critic_type") == critic + suffix:
+            values = {key: value for key, value in values.items() if key != "critic_type"} | same
+    if learner == "coma_learner":
+        return values
+    values |= {"target_critic": Raw("true"), "learner": "ppo_learner"}
+    if learner == "actor_critic_learner":
+        return values | {"surrogate": "policy_gradient", "epochs": Raw("1")}
+    return values | {"critic_updates": values.get("epochs", Raw("1"))}

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from core.errors import UserError
+from core.foreign import advice
 from core.kinds import Kind
 from core.registry import did_you_mean
 
@@ -29,12 +30,11 @@ def import_module(name: str, key: str) -> Any:
             raise UserError(f"env_args.key={key} needs the Python package '{missing}': pip install it.") from None
         package, _, last = missing.rpartition(".")
         if not package:
-            raise UserError(f"env_args.key={key}: the Python package '{missing}' is not installed.") from None
+            told = advice("env_args.key", key)
+            raise UserError(f"env_args.key={key}: the Python package '{missing}' is not installed.{told}") from None
         siblings = [module.name for module in pkgutil.iter_modules(importlib.import_module(package).__path__)]
-        hint = " (the multi-particle environments are in the package mpe2 now)" if missing == "pettingzoo.mpe" else ""
-        raise UserError(
-            f"env_args.key={key}: no module '{last}' in '{package}'.{did_you_mean(last, siblings)}{hint}"
-        ) from None
+        near = advice("env_args.key", key) or did_you_mean(last, siblings)
+        raise UserError(f"env_args.key={key}: no module '{last}' in '{package}'.{near}") from None
 
 
 def constructor_arguments(constructor: Callable[..., Any]) -> list[str] | None:

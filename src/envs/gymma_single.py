@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from core.errors import UserError
+from core.foreign import advice
 from core.registry import did_you_mean
 from envs.adapting import (
     box_kind,
@@ -41,17 +42,16 @@ def _make(key: str, arguments: dict[str, Any]) -> Any:
     import gymnasium
 
     gymnasium.logger.min_level = gymnasium.logger.ERROR
-    if key.startswith("pz-"):
-        raise UserError(f"env_args.key={key}: for PettingZoo use --env-config=pettingzoo, env_args.key=<module>.")
     module, _, name = key.rpartition(":")
     if module:
         import_module(module, key)
     spec = gymnasium.registry.get(name)
     if spec is None:
-        raise UserError(
-            f"env_args.key={key}: Gymnasium knows no environment '{name}'.{did_you_mean(name, gymnasium.registry)}"
-            " Put the package that registers it in front, as in lbforaging:Foraging-8x8-2p-3f-v3."
+        near = advice("env_args.key", key) or (
+            f"{did_you_mean(name, gymnasium.registry)} Put the package that registers it in front, as in "
+            "lbforaging:Foraging-8x8-2p-3f-v3."
         )
+        raise UserError(f"env_args.key={key}: Gymnasium knows no environment '{name}'.{near}")
     entry = spec.entry_point
     creator: Any = gymnasium.envs.registration.load_env_creator(entry) if isinstance(entry, str) else entry
     accepted = constructor_arguments(creator)

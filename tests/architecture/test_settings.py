@@ -13,7 +13,9 @@ import learners
 import runners
 from core.registry import load
 from core.settings import CONFIG_DIR, config_names, read_yaml
-from options import ExperimentSettings, resolve
+from envs.catalogue import SCRIPTS, TEAMS
+from envs.scripted import SCRIPTED
+from options import ExperimentSettings, resolve, spec_of
 
 SOURCE = Path(__file__).parents[2] / "src"
 TREES = {path: ast.parse(path.read_text()) for path in sorted(SOURCE.rglob("*.py"))}
@@ -78,3 +80,24 @@ def subscript_key(node):
 @pytest.mark.parametrize("model", models(), ids=lambda model: model.__name__)
 def test_every_setting_is_described(model):
     assert [name for name, field in model.model_fields.items() if not field.description] == []
+
+
+@pytest.mark.parametrize("path", sorted(CONFIG_DIR.glob("*/*.yaml")), ids=lambda path: path.stem)
+def test_the_first_line_of_a_file_says_what_it_is(path):
+    """--list prints it: a comment that does not go on in the next line."""
+    first, second = path.read_text().splitlines()[:2]
+    assert first.startswith("# ")
+    assert 10 < len(first) <= 115
+    assert second == "#" or not second.startswith("#")
+
+
+def test_what_the_list_says_is_so():
+    assert set(TEAMS) <= set(envs.REGISTRY)
+    for name in ("spread", "spread_paper", "predator_prey", "simple_tag", "matrix_game", "battle"):
+        cls = load(envs.REGISTRY, name, "environment")
+        assert tuple(team.name for team in spec_of(cls, cls.Args()).teams) == TEAMS.get(name, ("agents",))
+    assert list(SCRIPTS) == list(SCRIPTED)
+    for name, (_, where) in SCRIPTS.items():
+        fits = load(SCRIPTED, name, "scripted player").fits
+        places, _, team = where.partition(": ")
+        assert where == "every team" if fits is None else fits == {(env, team) for env in places.split(", ")}

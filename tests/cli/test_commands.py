@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from core.settings import config_names
+
 SOURCE = Path(__file__).parents[2] / "src"
 ALGORITHMS = ["asae", "coma", "coma_pymarl", "coma_tuned", "iql", "qmix", "vdn"]
 WORKERS = {"pettingzoo": "env_args.key=mpe2.simple_spread_v3", "gymma": "env_args.key=lbforaging:Foraging-5x5-2p-1f-v3"}
@@ -32,7 +34,7 @@ def test_list(cli):
     assert outcome.status == 0
     blocks = {block.splitlines()[0]: block.splitlines()[1:] for block in outcome.out.strip().split("\n\n")}
     algorithms, environments, games, maps, scripts = ([line.split()[0] for line in lines] for lines in blocks.values())
-    assert algorithms == ALGORITHMS
+    assert algorithms == config_names("algs")
     assert {"spread", "matrix_game", "pettingzoo", "gymma", "sc2"} <= set(environments)
     assert (games[0], maps[0], len(maps), scripts[0]) == ("climbing", "3m", 23, "random")
     for lines in blocks.values():
@@ -42,6 +44,14 @@ def test_list(cli):
         "  5m_vs_6m          5 marines against 6 marines, 70 steps"
         in blocks["maps of battle and sc2 (env_args.map_name=)"]
     )
+
+
+def test_a_reader_that_has_seen_enough_is_no_error():
+    command = [sys.executable, "main.py", "--list"]
+    with subprocess.Popen(command, cwd=SOURCE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 0
 
 
 def table(text):
