@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import os
 import pkgutil
+import sys
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,11 +20,17 @@ from core.registry import did_you_mean
 
 
 def import_module(name: str, key: str) -> Any:
-    """Import a module that the user named in ``key``.
+    """Import a module that the user named in ``key``: an installed one, or else one of the current folder.
 
     Raises:
         UserError: there is none, or something that it needs is missing.
     """
+    _check_name(name, key)
+    top = name.partition(".")[0]
+    here = Path.cwd()
+    if (here / f"{top}.py").is_file() or (here / top).is_dir():
+        folders = [os.path.abspath(path) for path in sys.path]
+        sys.path += [str(here)] if str(here) not in folders else []
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
@@ -30,11 +39,33 @@ def import_module(name: str, key: str) -> Any:
             raise UserError(f"env_args.key={key} needs the Python package '{missing}': pip install it.") from None
         package, _, last = missing.rpartition(".")
         if not package:
-            told = advice("env_args.key", key)
-            raise UserError(f"env_args.key={key}: the Python package '{missing}' is not installed.{told}") from None
-        siblings = [module.name for module in pkgutil.iter_modules(importlib.import_module(package).__path__)]
-        near = advice("env_args.key", key) or did_you_mean(last, siblings)
-        raise UserError(f"env_args.key={key}: no module '{last}' in '{package}'.{near}") from None
+            told = advice("env_args.key", key) or " Install it, or go to its folder or put that on PYTHONPATH."
+            raise UserError(
+                f"env_args.key={key}: the Python package '{missing}' is not installed, and the current folder, {here}, "
+                f"has no {missing}.py.{told}"
+            ) from None
+        raise UserError(f"env_args.key={key}: {_what_else(package, last, key)}") from None
+
+
+def _check_name(name: str, key: str) -> None:
+    """Refuse the path of a file where a module's name is meant. Raises UserError."""
+    if not (name.endswith(".py") or "/" in name or "\\" in name or name.startswith((".", "~"))):
+        return
+    path = Path(name.replace("\\", "/"))
+    folder = "" if path.parent in (Path(), Path(".")) else f", from the folder {path.parent} or with it on PYTHONPATH"
+    raise UserError(
+        f"env_args.key={key} is a path, not the name of a module: give env_args.key="
+        f"{key.replace(name, path.name.removesuffix('.py'), 1)}{folder}."
+    )
+
+
+def _what_else(package: str, last: str, key: str) -> str:
+    """Say what there is in the place of a module ``last`` that a package does not have."""
+    module = importlib.import_module(package)
+    if not hasattr(module, "__path__"):
+        return f"'{package}' is a module, not a package. Did you mean {package}:{last}?"
+    siblings = [found.name for found in pkgutil.iter_modules(module.__path__)]
+    return f"no module '{last}' in '{package}'.{advice('env_args.key', key) or did_you_mean(last, siblings)}"
 
 
 def constructor_arguments(constructor: Callable[..., Any]) -> list[str] | None:
@@ -110,5 +141,16 @@ def write(values: Any, row: np.ndarray, who: str) -> None:
 
 
 def positive_int(value: Any) -> int | None:
-    """Return ``value`` as an int where it is a positive whole number, otherwise None."""
-    return int(value) if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
+    """Return ``value`` as an int where it is a positive whole number (of any type), otherwise None."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+        return None
+    return int(value) if value > 0 and float(value).is_integer() else None
+
+
+def constructor_defaults(constructor: Callable[..., Any]) -> dict[str, Any]:
+    """Return the default values of its arguments, as far as its signature shows them."""
+    try:
+        parameters = inspect.signature(constructor).parameters.values()
+    except (TypeError, ValueError):
+        return {}
+    return {p.name: p.default for p in parameters if p.default is not p.empty}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import inspect
 import warnings
 from typing import Any
 
@@ -17,22 +16,21 @@ from envs.adapting import (
     box_size,
     check_arguments,
     constructor_arguments,
+    constructor_defaults,
     discrete_actions,
     import_module,
     positive_int,
     write,
 )
-from envs.global_streams import mix_seed
+from envs.making import Drawing, Maker
+from envs.reports import Caller, Masks, State, by_agent, number, numbers
 from envs.shared_block import SingleSpec, Slot
 
-_CLOCKS = ("_max_episode_steps", "max_steps")  # LBF's and RWARE's own time limits
-_NEVER = 2**31 - 1
 
+def _maker(key: str, arguments: dict[str, Any]) -> Maker:
+    """Return what builds the environment without Gymnasium's checker, order and time-limit wrappers.
 
-def _make(key: str, arguments: dict[str, Any]) -> Any:
-    """Build the environment without Gymnasium's checker, order and time-limit wrappers.
-
-    The checker refuses tuples of rewards, and the clock is the adapter's, which knows truncation from termination.
+    The checker refuses tuples of rewards. The registry's clock is the adapter's, where a setting can replace it.
     """
     with contextlib.suppress(ImportError):
         import pyglet
@@ -56,18 +54,19 @@ def _make(key: str, arguments: dict[str, Any]) -> Any:
     creator: Any = gymnasium.envs.registration.load_env_creator(entry) if isinstance(entry, str) else entry
     accepted = constructor_arguments(creator)
     check_arguments(accepted, arguments, key)
-    drawing = {}
-    if (
-        accepted
-        and "render_mode" in accepted
-        and "rgb_array" in getattr(creator, "metadata", {}).get("render_modes", ())
-    ):
-        drawing = {"render_mode": "rgb_array"}
-    try:
-        env = gymnasium.make(name, max_episode_steps=-1, disable_env_checker=True, **{**drawing, **arguments})
-    except (TypeError, ValueError, AssertionError) as error:
-        raise UserError(f"{key} refuses its arguments {arguments}: {type(error).__name__}: {error}") from error
-    return env.env if isinstance(env, gymnasium.wrappers.OrderEnforcing) else env
+
+    def make(**given: Any) -> Any:
+        env = gymnasium.make(name, max_episode_steps=-1, disable_env_checker=True, **given)
+        return env.env if isinstance(env, gymnasium.wrappers.OrderEnforcing) else env
+
+    return Maker(
+        make,
+        accepted=accepted,
+        defaults={**constructor_defaults(creator), **spec.kwargs},
+        key=key,
+        modes=getattr(creator, "metadata", {}).get("render_modes"),
+        wrapped=positive_int(spec.max_episode_steps),
+    )
 
 
 class _Unchecked:
@@ -102,37 +101,44 @@ def _settle_lbf(env: Any) -> None:
     env.reset = forgetful_reset
 
 
-def _take_clock(inner: Any, key: str, time_limit: int | None) -> int:
-    """Stop the environment's own clock and return the steps after which this one truncates."""
-    import gymnasium
-
-    own = positive_int(gymnasium.registry[key.rpartition(":")[2]].max_episode_steps)
-    for name in _CLOCKS:
-        value = positive_int(getattr(inner, name, None))
-        if value:
-            own = own or value
-            setattr(inner, name, _NEVER)
-    limit = time_limit or own
-    if limit is None:
-        raise UserError(f"{key} does not say how long an episode may be: set env_args.time_limit.")
-    return limit
-
-
-def _all(flag: Any) -> bool:
-    """Return a flag, or whether all agents' flags hold."""
-    return all(flag) if isinstance(flag, (list, tuple, np.ndarray)) else bool(flag)
-
-
 class GymmaSingle:
-    """Adapter for tuples (or lists) of observations, actions and rewards.
+    """Adapter for tuples (or lists) of observations, actions and rewards; see :class:`envs.gymma.Gymma`."""
 
-    The environment's own clock is stopped, and this one truncates in its place: LBF and RWARE report their time-out as
-    a termination.
-    """
-
-    def __init__(self, *, key: str, arguments: dict[str, Any], time_limit: int | None) -> None:
-        self._env = _make(key, arguments)
+    def __init__(self, *, key: str, arguments: dict[str, Any], time_limit: int | None, own_state: bool = False) -> None:
+        maker = _maker(key, arguments)
+        self._env, limit = maker.build_limited(arguments, time_limit)
         inner = self._env.unwrapped
+        spaces = self._read_spaces(key)
+        sizes = [box_size(space, f"Agent {i} of {key}") for i, space in enumerate(spaces)]
+        kind = box_kind(spaces)
+        flat = all(len(space.shape) == 1 for space in spaces) and len(set(sizes)) == 1
+        self._plain = flat and kind == "floats"
+        if inner.__class__.__module__.startswith("lbforaging"):
+            _settle_lbf(inner)
+        names = range(len(spaces))
+        self._names = names
+        self._caller = Caller(self._env, tuples=True)
+        self._masks = Masks(self._env, names, self._n_actions)
+        self._drawing = Drawing(inner, refused=maker.refuses_drawing)
+        _, infos = self._caller.reset(0)
+        self._state = State(self._env, infos, names, key) if own_state else None
+        self.spec = SingleSpec(
+            n_agents=len(names),
+            n_actions=max(self._n_actions),
+            obs_dim=max(sizes),
+            state_dim=self._state.size if self._state else 0,
+            state_kind=self._state.kind if self._state else "floats",
+            reward_dim=self._reward_dim(infos),
+            obs_kind=kind,
+            episode_limit=limit,
+            can_render=self._drawing.possible,
+            notes=self._caller.notes,
+        )
+        self._steps = 0
+        self._ended, self._cut = np.zeros((2, len(names)), bool)
+
+    def _read_spaces(self, key: str) -> list[Any]:
+        """Learn the actions; returns the agents' observation spaces."""
         spaces, actions = getattr(self._env, "observation_space", ()), getattr(self._env, "action_space", ())
         spaces, actions = getattr(spaces, "spaces", spaces), getattr(actions, "spaces", actions)
         if not isinstance(spaces, (tuple, list)) or not isinstance(actions, (tuple, list)) or len(actions) < 2:
@@ -143,35 +149,15 @@ class GymmaSingle:
         sizes = [discrete_actions(space, f"Agent {i} of {key}") for i, space in enumerate(actions)]
         self._n_actions = [n for n, _ in sizes]
         self._first_action = [first for _, first in sizes] if any(first for _, first in sizes) else None
-        obs_sizes = [box_size(space, f"Agent {i} of {key}") for i, space in enumerate(spaces)]
-        kind = box_kind(spaces)
-        flat = all(len(space.shape) == 1 for space in spaces) and len(set(obs_sizes)) == 1
-        self._plain = flat and kind == "floats"
-        self._limit = _take_clock(inner, key, time_limit)
-        if inner.__class__.__module__.startswith("lbforaging"):
-            _settle_lbf(inner)
-        self.spec = SingleSpec(
-            n_agents=len(actions),
-            n_actions=max(self._n_actions),
-            obs_dim=max(obs_sizes),
-            state_dim=0,
-            reward_dim=self._reward_dim(len(actions)),
-            obs_kind=kind,
-            episode_limit=self._limit,
-            can_render=self._find_renderer(inner),
-        )
-        self._steps = 0
+        return list(spaces)
 
-    def _reward_dim(self, n_agents: int) -> int:
+    def _reward_dim(self, infos: Any) -> int:
         """Return 1 where the environment gives one number, otherwise one per agent (seen in a trial step)."""
-        self._env.reset(seed=0)
-        reward = self._env.step(self._shift([0] * n_agents))[1]
-        return 1 if np.ndim(reward) == 0 else n_agents
-
-    def _find_renderer(self, inner: Any) -> bool:
-        takes_mode = "mode" in inspect.signature(inner.render).parameters
-        self._render_mode = ("rgb_array",) if takes_mode else ()
-        return takes_mode or getattr(inner, "render_mode", None) == "rgb_array"
+        n = len(self._names)
+        trial = np.zeros((n, max(self._n_actions)), bool)
+        self._masks.write(trial, *by_agent(infos, self._names))
+        rewards = self._caller.step(self._shift(trial.argmax(1).tolist()))[1]
+        return 1 if np.ndim(rewards) == 0 or len(rewards) == 1 else n
 
     def _shift(self, actions: list[int]) -> list[int]:
         if self._first_action is None:
@@ -180,35 +166,53 @@ class GymmaSingle:
 
     def reset(self, seed: int, out: Slot) -> None:
         """Start an episode."""
-        observations, _ = self._env.reset(seed=mix_seed(seed))
+        observations, infos = self._caller.reset(seed)
         self._steps = 0
+        self._ended[:] = self._cut[:] = False
         out.obs[:] = 0.0
-        self._write(observations, out)
-        for i, n in enumerate(self._n_actions):
-            out.available[i, :n] = True
-            out.available[i, n:] = False
+        self._write(observations, infos, out)
 
     def step(self, actions: list[int], out: Slot) -> tuple[bool, bool]:
         """Step all agents."""
-        observations, rewards, ended, cut, _ = self._env.step(self._shift(actions))
+        observations, rewards, ended, cut, infos = self._caller.step(self._shift(actions))
         self._steps += 1
-        self._write(observations, out)
-        out.rewards[:] = rewards
-        if _all(ended):
-            return True, False
-        return False, self._steps >= self._limit or _all(cut)
+        self._write(observations, infos, out)
+        if len(out.rewards) == 1:
+            out.rewards[0] = number(rewards)
+        else:
+            out.rewards[:] = [number(reward) for reward in rewards]
+        terminated, truncated = self._ends(ended, cut)
+        if terminated or truncated:
+            out.numbers.update(numbers(*by_agent(infos, self._names)))
+        return terminated, truncated
 
-    def _write(self, observations: Any, out: Slot) -> None:
+    def _ends(self, ended: Any, cut: Any) -> tuple[bool, bool]:
+        if isinstance(ended, bool) and isinstance(cut, bool):  # as nearly always
+            return ended, not ended and (cut or self._steps >= self._limit)
+        self._ended |= np.asarray(ended, bool)
+        self._cut |= np.asarray(cut, bool)
+        if (self._ended | self._cut).all():
+            return bool(self._ended.all()), not self._ended.all()
+        return False, self._steps >= self._limit
+
+    @property
+    def _limit(self) -> int:
+        return self.spec.episode_limit
+
+    def _write(self, observations: Any, infos: Any, out: Slot) -> None:
         if self._plain:
             for i, observation in enumerate(observations):
                 out.obs[i] = observation
-            return
-        for i, observation in enumerate(observations):
-            write(observation, out.obs[i], f"the observation of agent {i}")
+        else:
+            for i, observation in enumerate(observations):
+                write(observation, out.obs[i], f"the observation of agent {i}")
+        self._masks.write(out.available, *by_agent(infos, self._names))
+        if self._state is not None:
+            self._state.write(out, infos)
 
     def render(self) -> np.ndarray:
         """Draw: uint8 [H, W, 3]."""
-        return self._env.unwrapped.render(*self._render_mode)
+        return self._drawing.draw()
 
     def close(self) -> None:
         """Close the environment."""

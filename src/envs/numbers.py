@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from core.registry import did_you_mean
-
-SAID: set[str] = set()
-"""Notices so far: the environments of tests would repeat those of training."""
+from envs.notices import say
 
 
 class Numbers:
@@ -57,18 +54,13 @@ class Numbers:
                 self.columns[key][slot] = value
             else:
                 left.append(key)
-        if notice := self._notice(reported, left):
-            self._say(notice)
+        notice = "" if self._quiet else self._notice(reported, left)
+        if notice:
+            self._quiet = True
+            say(self._name, notice)
 
     def _may_add(self, key: str) -> bool:
         return len(self.columns) < self._limit if self._wanted is None else key in self._wanted
-
-    def _say(self, notice: str) -> None:
-        text = f"Environment {self._name}: {notice}"
-        if not self._quiet and text not in SAID:
-            SAID.add(text)
-            print(text, file=sys.stderr)
-        self._quiet = True
 
     def _notice(self, reported: Mapping[str, float], left: Sequence[str]) -> str:
         if self._wanted is not None:

@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from pydantic import Field
 
-from pydantic import ConfigDict, Field
-
-from envs.worker import WorkerArgs, WorkerVecEnv
+from envs.foreign import ForeignArgs, ForeignVecEnv
 
 
-class PettingZooArgs(WorkerArgs):
+class PettingZooArgs(ForeignArgs):
     """``env_args`` of ``pettingzoo``; any other key goes to the environment's constructor."""
 
-    model_config = ConfigDict(extra="allow")
-
     key: str = Field("mpe2.simple_spread_v3", description="module with a parallel_env, or package.module:Class")
-    time_limit: int | None = Field(None, ge=1, description="steps until truncation; null: the environment's own")
-    state: Literal["joint_obs", "env"] = Field(
-        "joint_obs", description="global state: all observations in a row, or the environment's state()"
-    )
 
 
-class PettingZoo(WorkerVecEnv):
+class PettingZoo(ForeignVecEnv):
     """All agents in one team, "agents", with individual rewards.
 
-    Smaller observations are padded with zeros, missing actions are never available; masks in
-    ``info["action_mask"]`` or ``observation["action_mask"]`` are kept. Where all observations are Boxes of uint8 they
-    stay bytes until a network reads them (``core.kinds``).
+    Smaller observations are padded with zeros, missing actions are never available. Where all observations are Boxes of
+    uint8 they stay bytes until a network reads them (``core.kinds``). Masks, the state and numbers of the last info are
+    read by :mod:`envs.reports`.
 
     Ends: an agent that is out (or not there yet) observes zeros, can only choose action 0 and gets no reward;
     the reward of its last step counts. The episode ends when nobody is left, or after ``time_limit`` steps. It is
@@ -50,12 +42,7 @@ class PettingZoo(WorkerVecEnv):
         super().__init__(
             n_envs,
             args,
+            key=args.key,
             name=f"pettingzoo ({args.key})",
             factory="envs.pettingzoo_single:PettingZooSingle",
-            kwargs={
-                "key": args.key,
-                "arguments": dict(args.model_extra or {}),
-                "time_limit": args.time_limit,
-                "own_state": args.state == "env",
-            },
         )

@@ -30,6 +30,7 @@ class SingleSpec:
         obs_kind, state_kind: how their numbers are kept.
         agents: their names, for messages; empty where they have none.
         can_record: whether it has ``save_replay(folder) -> file``, a recording in a format of its own.
+        notes: what a user should know of it; said once.
     """
 
     n_agents: int
@@ -44,6 +45,7 @@ class SingleSpec:
     can_render: bool = False
     can_record: bool = False
     agents: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

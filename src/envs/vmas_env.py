@@ -20,7 +20,7 @@ from core.data import EnvSpec, TeamSpec, TimeStep, allocate_time_step
 from core.errors import UserError
 from core.registry import did_you_mean
 from core.settings import Section
-from envs.numbers import SAID
+from envs.notices import SAID
 
 _REQUIREMENTS = Path(__file__).resolve().parents[2] / "requirements-vmas.txt"
 MAX_FAILURES_IN_A_ROW = 5

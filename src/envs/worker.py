@@ -24,6 +24,7 @@ from core.data import EnvSpec, TeamSpec, TeamStep, TimeStep
 from core.errors import UserError
 from core.settings import Section
 from envs.failure import Failure
+from envs.notices import say
 from envs.numbers import Numbers
 from envs.shared_block import IDLE, RESET, STEP, SharedBlock, SingleSpec, anonymous_file
 from envs.worker_handle import Worker, WorkerDied, shut_down
@@ -120,6 +121,8 @@ class WorkerVecEnv:
         except BaseException:
             self.close()
             raise
+        for note in self._single.notes:
+            say(name, note)
         self.spec = env_spec(self._single)
         self._block = SharedBlock(self._memory, self._single, n_envs)
         self._block.available[:] = True
@@ -148,13 +151,10 @@ class WorkerVecEnv:
         joint = block.obs.reshape(self.n_envs, -1)
         state = block.state if self._single.state_dim else joint
         team = TeamStep(obs=block.obs, state=state, available=block.available, rewards=block.rewards)
-        info: dict[str, np.ndarray] = {key: block.info[i] for i, key in enumerate(self._single.info_keys)}
+        own: dict[str, np.ndarray] = {key: block.info[i] for i, key in enumerate(self._single.info_keys)}
+        info = ChainMap(self._numbers.columns, own)
         return TimeStep(
-            teams=(team,),
-            terminated=block.terminated,
-            truncated=block.truncated,
-            failed=block.failed,
-            info=ChainMap(self._numbers.columns, info),
+            teams=(team,), terminated=block.terminated, truncated=block.truncated, failed=block.failed, info=info
         )
 
     def reset(self, slots: np.ndarray, seeds: np.ndarray) -> TimeStep:

@@ -116,7 +116,9 @@ def test_time_outs_truncate(closing):
     assert env.spec.episode_limit == 5
     assert flags(env, 3)[-1] == (True, False)
     env = closing(make(key="toy_envs:Pair-v0", end=99))
-    assert flags(env, 5)[-1] == (False, True)
+    assert flags(env, 5)[-1] == (True, False), "an unknown environment is taken at its word"
+    env = closing(make(key="toy_envs:Pair-v0", end=99, time_limit=4))
+    assert flags(env, 4)[-1] == (False, True)
     env = closing(make(key="toy_envs:PairLimit-v0"))
     assert flags(env, 2)[-1] == (False, True)
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-import envs.numbers
+import envs.notices
 from core.data import EpisodeStats
 from envs.conformance import check_env
 from envs.numbers import Numbers
@@ -42,7 +42,7 @@ def make():
 
 @pytest.fixture(autouse=True)
 def nothing_said(monkeypatch):
-    monkeypatch.setattr(envs.numbers, "SAID", set())
+    monkeypatch.setattr(envs.notices, "SAID", set())
 
 
 def columns(wanted=None, limit=20, **reported):

@@ -10,7 +10,7 @@ import torch
 
 from core.errors import UserError
 from envs.conformance import check_env
-from envs.numbers import SAID
+from envs.notices import SAID
 from envs.vmas_env import Vmas
 
 INSTALLED = importlib.util.find_spec("vmas") is not None
