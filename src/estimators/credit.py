@@ -22,10 +22,16 @@ class Marginal:
     Attributes:
         advantage: [B, T, A, U].
         standard_error: [B, T, A, U], of the Monte-Carlo mean; zero where it is exact or m = 1.
+        value: [B, T, A], V(s), the mean of Q over the same joint actions (eq. 5).
     """
 
     advantage: Tensor
     standard_error: Tensor
+    value: Tensor
+
+    def steps(self, rows: slice) -> Marginal:
+        """Some of the time steps."""
+        return Marginal(self.advantage[:, rows], self.standard_error[:, rows], self.value[:, rows])
 
 
 def counterfactual(q: Tensor, pi: Tensor) -> Tensor:
@@ -52,12 +58,13 @@ def marginal(q_samples: Tensor, pi: Tensor) -> Marginal:
         q_samples: [B, T, A, M, U], Q(s, (u_j^-a, .)) of sample j.
         pi: [B, T, A, U].
     """
-    per_sample = counterfactual(q_samples, pi.unsqueeze(-2))
+    baseline = (pi.unsqueeze(-2) * q_samples).sum(-1, keepdim=True)
+    per_sample = q_samples - baseline  # A_ctf, eq. 1
     m = per_sample.shape[-2]
-    advantage = per_sample.mean(-2)  # eq. 10
+    advantage, value = per_sample.mean(-2), baseline.mean(-2).squeeze(-1)  # eq. 10
     if m == 1:
-        return Marginal(advantage, torch.zeros_like(advantage))
-    return Marginal(advantage, per_sample.std(-2) / math.sqrt(m))
+        return Marginal(advantage, torch.zeros_like(advantage), value)
+    return Marginal(advantage, per_sample.std(-2) / math.sqrt(m), value)
 
 
 def exact_marginal(q_joint: Tensor, partner_probs: Tensor, pi: Tensor) -> Marginal:
@@ -71,8 +78,25 @@ def exact_marginal(q_joint: Tensor, partner_probs: Tensor, pi: Tensor) -> Margin
         pi: [B, T, A, U].
     """
     q_marginal = (partner_probs.unsqueeze(-1) * q_joint).sum(-2)  # eq. 3
-    advantage = counterfactual(q_marginal, pi)  # eqs. 4 and 5: V = sum_u pi^a(u) Q_mar^a(u)
-    return Marginal(advantage, torch.zeros_like(advantage))
+    value = (pi * q_marginal).sum(-1)  # eq. 5: V = sum_u pi^a(u) Q_mar^a(u)
+    advantage = q_marginal - value.unsqueeze(-1)  # eq. 4
+    return Marginal(advantage, torch.zeros_like(advantage), value)
+
+
+def partner_ratio(log_pi: Tensor, behaviour: Tensor, actions: Tensor, *, bound: float) -> Tensor:
+    """How much likelier the partners' executed actions have become: prod_{o != a} pi^o(u^o) / pi_i^o(u^o).
+
+    Args:
+        log_pi, behaviour: [B, T, A, U], the present policy and pi_i.
+        actions: int64 [B, T, A].
+        bound: the ratio is clipped to [1 / bound, bound].
+
+    Returns:
+        [B, T, A]
+    """
+    executed = actions.unsqueeze(-1)
+    own = (log_pi.gather(-1, executed) - behaviour.gather(-1, executed)).squeeze(-1)
+    return (own.sum(-1, keepdim=True) - own).exp().clamp(1 / bound, bound)
 
 
 def joint_actions_of_partners(n_agents: int, n_actions: int) -> Tensor:

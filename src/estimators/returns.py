@@ -50,6 +50,27 @@ def lambda_returns(*, rewards: Tensor, discounts: Tensor, values: Tensor, lam: f
     return _reverse_accumulate(base, carry)
 
 
+def residuals(
+    *, rewards: Tensor, discounts: Tensor, values: Tensor, taken: Tensor, lam: float, continues: Tensor
+) -> Tensor:
+    """What the critic did not foresee, discounted by lambda: temporal differences with an action value as the baseline.
+
+    R_t = delta_t + lam d_t c_t R_{t+1};  delta_t = r_t + d_t v_{t+1} - q_t
+
+    The per-decision control variates of De Asis and Sutton (2018), as in doubly robust evaluation (Jiang and Li 2016).
+
+    Args:
+        rewards, discounts, lam, continues: as in :func:`lambda_returns`.
+        values: [B, T+1, ...], expected values v of the states.
+        taken: [B, T, ...], values q of what was done.
+
+    Returns:
+        [B, T, ...]; zero where the critic is right and nothing is random.
+    """
+    _check(rewards, discounts, values, continues)
+    return _reverse_accumulate(rewards + discounts * values[:, 1:] - taken, lam * continues * discounts)
+
+
 def gae(*, rewards: Tensor, discounts: Tensor, values: Tensor, lam: float, continues: Tensor) -> Tensor:
     """Generalised advantage estimation (Schulman et al. 2016, eq. 16).
 
@@ -57,9 +78,9 @@ def gae(*, rewards: Tensor, discounts: Tensor, values: Tensor, lam: float, conti
 
     Arguments as in :func:`lambda_returns`; returns [B, T, ...].
     """
-    _check(rewards, discounts, values, continues)
-    delta = rewards + discounts * values[:, 1:] - values[:, :-1]
-    return _reverse_accumulate(delta, lam * continues * discounts)
+    return residuals(
+        rewards=rewards, discounts=discounts, values=values, taken=values[:, :-1], lam=lam, continues=continues
+    )
 
 
 def n_step_returns(*, rewards: Tensor, discounts: Tensor, values: Tensor, n: int, continues: Tensor) -> Tensor:

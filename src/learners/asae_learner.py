@@ -15,11 +15,11 @@ from estimators.credit import (
     Marginal,
     exact_marginal,
     joint_actions_of_partners,
-    marginal,
     partner_probabilities,
 )
 from estimators.masked import masked_mean
 from learners.counterfactual import CounterfactualLearner, CounterfactualSettings
+from learners.critics.joint_q import JointInputs
 from learners.critics.part import Iteration
 from learners.proximal import ProximalLearner, ProximalSettings
 
@@ -47,6 +47,11 @@ class ASAELearner(ProximalLearner, CounterfactualLearner):
         super().__init__(spec, settings, controller, **others)
         if not isinstance(controller, ASAEController):
             raise UserError("learner=asae_learner needs mac=asae_mac: its controller draws the joint samples.")
+        if settings.own_action == "expected" and settings.advantage == "doubly_robust":
+            raise UserError(
+                "own_action=expected needs advantages of all own actions, but the residual of advantage=doubly_robust "
+                "is of the executed one: give own_action=sampled, or advantage=critic."
+            )
         combinations = spec.n_actions ** (spec.n_agents - 1)
         if settings.marginal == "exact" and combinations > settings.exact_limit:
             raise UserError(
@@ -57,23 +62,21 @@ class ASAELearner(ProximalLearner, CounterfactualLearner):
         if settings.marginal == "exact":
             self._enumerated = joint_actions_of_partners(spec.n_agents, spec.n_actions).to(self.device)
 
-    def advantages(self, it: Iteration, log_pi: Tensor | None) -> tuple[Tensor, Metrics]:
-        """Marginal advantages (eq. 4): [B, T, A, U]; under pi_i, or under the partners' present policies."""
-        partners = it.log_pi[:, :-1] if log_pi is None else log_pi
-        result = self._marginal(it, partners, resynchronised=log_pi is not None)
-        executed = it.batch.actions.unsqueeze(-1)
-        error = masked_mean(result.standard_error.gather(-1, executed), it.batch.mask)
-        return result.advantage, {"marginal_standard_error": error}
+    def joint_actions(self, log_pi: Tensor, executed: Tensor | None) -> Tensor:
+        """m joint samples per state: int64 [B, T, M, A]."""
+        return self.controller.sample_joint(log_pi, executed=executed)
 
-    def _marginal(self, it: Iteration, partners: Tensor, *, resynchronised: bool) -> Marginal:
-        inputs, pi = it.inputs[:-1], it.log_pi[:, :-1].exp()
-        if self._enumerated is not None:
-            q = self.critic.enumerate(inputs, self._enumerated)  # [B, T, A, K, U]
-            return exact_marginal(q, partner_probabilities(partners.exp(), self._enumerated), pi)
-        # the executed action was drawn from pi_i: it is sample 1 under pi_i, and none under later policies
-        executed = None if resynchronised else it.batch.actions
-        joint = self.controller.sample_joint(partners, executed=executed)
-        return marginal(self.critic.q(inputs, joint), pi)
+    def evaluate(
+        self, inputs: JointInputs, pi: Tensor, partners: Tensor, executed: Tensor | None
+    ) -> tuple[Marginal, Tensor]:
+        """Marginal advantages over samples (eq. 10) or by enumeration (eq. 8)."""
+        if self._enumerated is None:
+            return super().evaluate(inputs, pi, partners, executed)
+        q = self.critic.enumerate(inputs, self._enumerated)  # [B, T, A, K, U]
+        result = exact_marginal(q, partner_probabilities(partners.exp(), self._enumerated), pi)
+        if executed is None:
+            return result, q[..., 0, :]
+        return result, self.critic.q(inputs, executed.unsqueeze(2)).squeeze(3)
 
     def objective(self, it: Iteration, log_pi: Tensor, advantages: Tensor) -> tuple[Tensor, Metrics]:
         """The clipped surrogate of every agent (eq. 18): [B, T, A]."""
@@ -83,12 +86,10 @@ class ASAELearner(ProximalLearner, CounterfactualLearner):
             ratio = (log_pi - old).masked_fill(~it.batch.available[:, :-1], 0.0).exp()
             loss = (old.exp() * surrogate(ratio, advantages, s.eps_clip)).sum(-1)
             clipped = (old.exp() * ((ratio.detach() - 1).abs() > s.eps_clip)).sum(-1)
-        else:
-            executed = it.batch.actions.unsqueeze(-1)
-            ratio = (log_pi.gather(-1, executed) - old.gather(-1, executed)).exp().squeeze(-1)
-            loss = surrogate(ratio, advantages.gather(-1, executed).squeeze(-1), s.eps_clip)
-            clipped = ((ratio.detach() - 1).abs() > s.eps_clip).float()
-        return loss, {"clip_fraction": masked_mean(clipped, it.batch.mask)}
+            return loss, {"clip_fraction": masked_mean(clipped, it.weights)}
+        ratio = self.ratio(it, log_pi)
+        taken = advantages if self.robust else advantages.gather(-1, it.batch.actions.unsqueeze(-1)).squeeze(-1)
+        return self.clipped(it, ratio, surrogate(ratio, taken, s.eps_clip))
 
     def recredit(self, epoch: int) -> bool:
         """Resynchronise: eq. 11 without the approximation pi_{i+1} ~ pi_i."""

@@ -53,11 +53,9 @@ class PPOLearner(ProximalLearner):
 
     def objective(self, it: Iteration, log_pi: Tensor, advantages: Tensor) -> tuple[Tensor, Metrics]:
         """The surrogate of every executed action: [B, T, A]."""
-        s, executed = self.settings, it.batch.actions.unsqueeze(-1)
-        taken = log_pi.gather(-1, executed).squeeze(-1)
+        s = self.settings
         if s.surrogate == "policy_gradient":
+            taken = log_pi.gather(-1, it.batch.actions.unsqueeze(-1)).squeeze(-1)
             return surrogates.policy_gradient(taken, advantages), {}
-        ratio = (taken - it.log_pi[:, :-1].gather(-1, executed).squeeze(-1)).exp()
-        clipped = ((ratio.detach() - 1).abs() > s.eps_clip).float()
-        loss = surrogates.SURROGATES[s.surrogate](ratio, advantages, s.eps_clip)
-        return loss, {"clip_fraction": masked_mean(clipped, it.weights)}
+        ratio = self.ratio(it, log_pi)
+        return self.clipped(it, ratio, surrogates.SURROGATES[s.surrogate](ratio, advantages, s.eps_clip))

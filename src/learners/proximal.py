@@ -31,6 +31,16 @@ class ProximalLearner(ActorCriticLearner):
         """Passes of the actors over each batch."""
         return self.settings.epochs
 
+    def ratio(self, it: Iteration, log_pi: Tensor) -> Tensor:
+        """pi_{i+1} / pi_i of the executed actions: [B, T, A]."""
+        executed = it.batch.actions.unsqueeze(-1)
+        return (log_pi.gather(-1, executed) - it.log_pi[:, :-1].gather(-1, executed)).exp().squeeze(-1)
+
+    def clipped(self, it: Iteration, ratio: Tensor, loss: Tensor) -> tuple[Tensor, Metrics]:
+        """A loss [B, T, A], and which share of the ratios [B, T, A] has left the clip range."""
+        outside = ((ratio.detach() - 1).abs() > self.settings.eps_clip).float()
+        return loss, {"clip_fraction": masked_mean(outside, it.weights)}
+
     def stop(self, it: Iteration, log_pi: Tensor) -> bool:
         """Whether the mean KL[pi_{i+1}, pi_i] has exceeded the bound."""
         if self.settings.target_kl is None:

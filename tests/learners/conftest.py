@@ -83,6 +83,6 @@ class World:
         return World.batch(states, [3, 3, 1, 2], [True, False, True, False], **kwargs)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def world():
     return World
