@@ -39,7 +39,8 @@ def import_module(name: str, key: str) -> Any:
             raise UserError(f"env_args.key={key} needs the Python package '{missing}': pip install it.") from None
         package, _, last = missing.rpartition(".")
         if not package:
-            told = advice("env_args.key", key) or " Install it, or go to its folder or put that on PYTHONPATH."
+            near = did_you_mean(missing, (path.stem for path in here.glob("*.py")))
+            told = advice("env_args.key", key) or f"{near} Install it, or go to its folder or put that on PYTHONPATH."
             raise UserError(
                 f"env_args.key={key}: the Python package '{missing}' is not installed, and the current folder, {here}, "
                 f"has no {missing}.py.{told}"
