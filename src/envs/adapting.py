@@ -112,7 +112,10 @@ def box_size(space: Any, who: str) -> int:
         UserError: any other space.
     """
     if type(space).__name__ not in ("Box", "MultiBinary"):
-        raise UserError(f"{who} has the observation space {space}; only Box observation spaces are supported.")
+        raise UserError(
+            f"{who} has the observation space {space}; only Box observation spaces are supported: let the environment "
+            "give gymnasium.spaces.flatten(space, observation), whose space is flatten_space(space)."
+        )
     size = 1
     for length in space.shape:
         size *= int(length)

@@ -135,6 +135,20 @@ def whole_float():
     return Line(max_cycles=6.0)
 
 
+class SingleInside(Line):
+    """Its limit stands in the spec of an environment inside."""
+
+    def __init__(self):
+        super().__init__()
+        del self.max_cycles
+        self.single_agent_env = Pair()
+        self.single_agent_env.spec = gymnasium.envs.registration.EnvSpec("Inside-v0", max_episode_steps=3)
+        self.max_cycles_of_mine = 3
+
+    def ends(self, agent):
+        return False, self.t >= self.max_cycles_of_mine
+
+
 # masks, states
 
 
@@ -297,6 +311,31 @@ class OldDrawnPair(Pair):
 
 
 # older forms, odd types
+
+
+class Numbered(Line):
+    """Agents are numbers, actions begin at -1, flags and rewards are NumPy's, observations are lists and bools."""
+
+    def __init__(self):
+        super().__init__()
+        self.possible_agents = [7, 3]
+
+    def observation_space(self, agent):
+        return Box(-np.inf, np.inf, (2, 1), np.float64) if agent == 7 else Box(0, 1, (3,), np.int8)
+
+    def action_space(self, agent):
+        return Discrete(np.int64(3), start=-1)
+
+    def show(self, agent):
+        return [[0.5], [self.t]] if agent == 7 else np.array([True, False, True])
+
+    def ends(self, agent):
+        return np.False_, np.bool_(self.t >= 6)
+
+    def step(self, actions):
+        assert set(actions.values()) <= {-1, 0, 1}
+        observations, rewards, *rest = super().step(actions)
+        return observations, {a: np.array([r]) for a, r in rewards.items()}, *rest
 
 
 class OldLine(Line):

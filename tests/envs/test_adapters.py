@@ -55,6 +55,12 @@ def test_a_longer_limit_is_the_constructors(key):
     assert len(play(env)) == 9
 
 
+def test_a_limit_in_the_spec_of_an_environment_inside():
+    env = single("SingleInside")
+    assert env.spec.episode_limit == 3
+    assert len(play(env)) == 4
+
+
 def test_a_longer_limit_that_the_constructor_does_not_take():
     assert single("Sealed").spec.episode_limit == 5
     with pytest.raises(UserError, match="must be at most 5"):
@@ -171,6 +177,14 @@ def test_a_reset_without_seed_and_infos():
     assert rows[1]["rewards"].tolist() == [0, 0]
     assert "its reset takes no seed" in env.spec.notes[0]
     assert single("Line").spec.notes == ()
+
+
+def test_numbers_of_any_type():
+    env = single("Numbered")
+    rows = play(env, choose=lambda available: np.array([0, 2]))
+    assert (env.spec.agents, len(rows), rows[-1]["flags"]) == (("7", "3"), 7, TRUNCATED)
+    assert rows[2]["obs"].tolist() == [[0.5, 2, 0], [1, 0, 1]]
+    assert rows[2]["rewards"].tolist() == [-1, 1]
 
 
 @pytest.mark.parametrize(("seed", "flags"), [(2, TERMINATED), (3, TRUNCATED)])
