@@ -16,8 +16,9 @@ from core.seeding import episode_seed
 from observers.interrupts import shield
 from observers.sink import Sink
 from options import Options
+from room import make_env
 from runners.parallel_runner import Rewards
-from team import Team
+from team import make_teams
 
 TEST_SLOTS = 32  # environments at once in tests, at most
 
@@ -61,15 +62,12 @@ class Experiment:
         self.spec = self.runner.spec
         if (s.render or s.save_replay) and not (self.spec.can_render or self.spec.can_record):
             raise UserError(f"{s.env} cannot draw itself: leave out render and save_replay.")
-        self.teams = {
-            team.name: Team(team, self.options, self.spec.episode_limit, self.rewards.dim(team), index=k)
-            for k, team in enumerate(self.spec.teams)
-        }
+        self.teams = make_teams(self.options, self.spec, self.rewards)
         self.controllers = {name: team.controller for name, team in self.teams.items()}
 
     def make_runner(self, slots: int, purpose: str) -> Any:
         """A runner with environments and episode seeds of its own."""
-        env = self.options.classes["env"](slots, self.options.env_args)
+        env = make_env(self.options, slots)
         seed_of = functools.partial(episode_seed, self.seed, purpose)
         return self.options.classes["runner"](env, seed_of=seed_of, rewards=self.rewards)
 

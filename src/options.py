@@ -48,6 +48,9 @@ class ExperimentSettings(Section):
     batch_size_run: int = Field(ge=1, description="Episodes gathered per iteration.")
     n_envs: int | None = Field(ge=1, description="Environments at once; null means batch_size_run.")
     test_n_envs: int | None = Field(ge=1, description="Environments at once in tests; null means at most 32.")
+    buffer_memory: float | None = Field(
+        gt=0, description="GiB of all replay buffers; null: a quarter of the memory, at most 4. Lowers buffer_size."
+    )
     common_reward: bool = Field(description="One team reward.")
     reward_scalarisation: Literal["sum", "mean"] = Field(description="How individual rewards become the team's.")
     test_interval: int = Field(ge=1, description="Environment steps between two tests.")

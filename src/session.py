@@ -18,6 +18,7 @@ import ending
 import evaluation
 import snapshot
 from components import checkpoint
+from core.memory import amount
 from experiment import Experiment
 from filming import film
 from observers.console import Console
@@ -205,6 +206,9 @@ class Session:
             info["evaluated"] = None if self.loaded is None else str(self.loaded)
         else:
             info["models"] = str(self.models)
+        buffers = {name: team.replay.capacity for name, team in self.experiment.teams.items() if team.replay}
+        if buffers:
+            info["buffer_episodes"] = buffers
         if self.before:
             info["resumed_from_run"] = self.before["run"]
             info["resumed_at"] = self.experiment.t_env
@@ -269,8 +273,11 @@ class Session:
             )
             if name in self.options.players:
                 rows[f"{name} by"] = player.plays if team.learner is not None else f"{player.plays}, does not learn"
-            if team.replay is not None and not s.evaluate:
-                room = f"{team.replay.capacity} episodes, {team.replay.n_bytes / 2**20:.0f} MiB when full"
+            if team.replay is not None:
+                room = f"{team.replay.capacity:,} episodes, {amount(team.replay.n_bytes)} when full"
+                if team.replay.capacity < player.learner.buffer_size:
+                    asked = f"of buffer_size={player.learner.buffer_size:,} episodes"
+                    room = room.replace("episodes", asked) + "; a larger buffer_memory allows more"
                 rows["replay" if len(experiment.teams) == 1 else f"{name} replay"] = room
         rows["episodes"] = f"up to {experiment.spec.episode_limit} steps, {experiment.runner.env.n_envs} at once"
         rows["seed"] = s.seed

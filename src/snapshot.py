@@ -35,7 +35,9 @@ def parts(experiment: Experiment, *, sink: Mapping[str, Any], run: str) -> dict[
     files: dict[str, Any] = {"settings.pt": experiment.options.flat(exact=True)}
     for team in experiment.teams:
         files |= {name: network.state_dict() for name, network in _networks(experiment, team)}
+    buffers = {name: team.replay.capacity for name, team in experiment.teams.items() if team.replay is not None}
     files["state.pt"] = {
+        "buffers": buffers,
         "run": run,
         "sink": dict(sink),
         "teams": {name: team.state_dict() for name, team in experiment.teams.items()},

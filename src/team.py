@@ -13,14 +13,30 @@ from components import checkpoint
 from components.replay import Replay
 from components.target import Target
 from controllers.scripted_controller import ScriptedController
-from core.data import EpisodeBatch, Metrics, TeamSpec
+from core.data import EnvSpec, EpisodeBatch, Metrics, TeamSpec
 from core.errors import UserError
+from core.memory import enough_memory
 from core.protocols import Imitator
 from core.seeding import numpy_generator, torch_generator
 from envs.scripted import make_player
 from options import Options
 from players import Player, StartSettings, guide
 from resuming import shape_differences
+from room import make_room
+from runners.parallel_runner import Rewards
+
+
+def make_teams(options: Options, spec: EnvSpec, rewards: Rewards) -> dict[str, Team]:
+    """Build all teams of an environment.
+
+    Raises:
+        UserError: as :class:`Team`, or their replay buffers do not fit the memory.
+    """
+    room = make_room(options, spec, rewards)
+    return {
+        team.name: Team(team, options, spec.episode_limit, rewards.dim(team), index=k, buffer=room.get(team.name))
+        for k, team in enumerate(spec.teams)
+    }
 
 
 class Team:
@@ -32,12 +48,15 @@ class Team:
         episode_limit: longest episode.
         reward_dim: R of the batches.
         index: number of the team, for its random streams.
+        buffer: episodes of its replay; None where it needs none.
 
     Raises:
         UserError: its player cannot play it.
     """
 
-    def __init__(self, spec: TeamSpec, options: Options, episode_limit: int, reward_dim: int, *, index: int) -> None:
+    def __init__(
+        self, spec: TeamSpec, options: Options, episode_limit: int, reward_dim: int, *, index: int, buffer: int | None
+    ) -> None:
         s, player = options.experiment, options.player_of(spec.name)
         self.spec, self.options, self.index = spec, options, index
         self.device = self._device(s.device)
@@ -47,22 +66,24 @@ class Team:
             raise UserError(f"{s.env} gives one team reward: common_reward=False is not possible here.")
         self.start = player.start or StartSettings()
         self.guide: Any = None
-        with torch.random.fork_rng(devices=[]):
+        sizes = f"the networks of {spec.name} (observations of {spec.obs_dim:,} numbers, state of {spec.state_dim:,})"
+        lower = "lower hidden_dim, critic_hidden_dim or hypernet_embed, or make the observations smaller"
+        with enough_memory(sizes, lower), torch.random.fork_rng(devices=[]):
             torch.manual_seed(torch_generator(self.seed, "init", index).initial_seed())
             self.controller = self._controller(player, index)
             self.learner = self._learner(player, reward_dim)
             if self.start.warm_start and not s.evaluate:
                 self.guide = self._guide(self.start.warm_start)
         self.replay: Replay | None = None
-        if self.learner is not None and not self.learner.on_policy:
+        if buffer is not None:
             self.replay = Replay(
                 spec,
                 episode_limit=episode_limit,
-                capacity=player.learner.buffer_size,
+                capacity=buffer,
                 reward_dim=reward_dim,
                 generator=numpy_generator(self.seed, "replay", index),
+                dtype=player.learner.buffer_dtype,
             )
-            self._check_sizes(player)
 
     @property
     def seed(self) -> int:
@@ -126,14 +147,6 @@ class Team:
             raise UserError(f"device={name} is not usable here ({reason}): give cpu, cuda or cuda:<number>.") from error
         return device
 
-    def _check_sizes(self, player: Player) -> None:
-        batch, buffer = player.learner.batch_size, player.learner.buffer_size
-        run = self.options.experiment.batch_size_run
-        if buffer < max(batch, run):
-            raise UserError(
-                f"buffer_size={buffer} must hold at least batch_size={batch} and batch_size_run={run} episodes."
-            )
-
     def actor(self, episode: int) -> Any:
         """Who gathers the episodes that come after ``episode`` others: the controller, or at first the guide."""
         return self.guide if self._guided(episode) else self.controller
@@ -157,18 +170,25 @@ class Team:
         self.learner.observe(batch)
         before = episode - batch.n_episodes
         if self.replay is None:
-            batch = batch.to(self.device)
-            if self._guided(before):
-                yield self.learner.imitate(batch, t_env=t_env, epochs=self.start.warm_start_epochs)
-            else:
-                yield self.learner.train(batch, t_env=t_env)
+            yield self._learn_once(batch, t_env=t_env, guided=self._guided(before))
             return
         self.replay.add(batch)
         settings = self.learner.settings
         due = episode // settings.episodes_per_update - before // settings.episodes_per_update
         if self.replay.can_sample(settings.batch_size):
             for _ in range(due):
-                yield self.learner.train(self.replay.sample(settings.batch_size).to(self.device), t_env=t_env)
+                yield self._learn_again(self.replay, settings.batch_size, t_env=t_env)
+
+    def _learn_once(self, batch: EpisodeBatch, *, t_env: int, guided: bool) -> Metrics:
+        with enough_memory(f"learning from {batch.n_episodes} episodes at once", "lower batch_size_run"):
+            batch = batch.to(self.device)
+            if guided:
+                return self.learner.imitate(batch, t_env=t_env, epochs=self.start.warm_start_epochs)
+            return self.learner.train(batch, t_env=t_env)
+
+    def _learn_again(self, replay: Replay, n_episodes: int, *, t_env: int) -> Metrics:
+        with enough_memory(f"learning from {n_episodes} episodes at once", "lower batch_size"):
+            return self.learner.train(replay.sample(n_episodes).to(self.device), t_env=t_env)
 
     def networks(self) -> dict[str, nn.Module]:
         """File name (without .th) -> network; none of a scripted player."""

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import math
 import mmap
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from core.data import EpisodeBatch, TeamSpec
+from core.data import EpisodeBatch, Layout, TeamSpec, episode_layout, layout_bytes
 from core.errors import UserError
-from core.kinds import DTYPE
+from core.memory import amount, enough_memory
+
+Precision = Literal["float32", "float16"]
 
 
 def zero_pages(shape: tuple[int, ...], dtype: npt.DTypeLike) -> np.ndarray:
     """Zeros that take memory page by page, as they are first written (``np.zeros`` may reuse and clear old memory).
 
     Raises:
-        UserError: more than the machine can ever hold.
+        MemoryError: more than the machine can ever hold.
     """
     size = math.prod(shape) * np.dtype(dtype).itemsize
     if not hasattr(mmap, "MAP_ANONYMOUS"):
@@ -27,8 +29,18 @@ def zero_pages(shape: tuple[int, ...], dtype: npt.DTypeLike) -> np.ndarray:
     try:
         pages = mmap.mmap(-1, max(size, 1), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     except (OSError, OverflowError) as error:
-        raise UserError(f"The replay buffer needs {size / 2**30:,.0f} GiB: lower buffer_size.") from error
+        raise MemoryError(f"unable to allocate {size} bytes") from error
     return np.frombuffer(pages, dtype, count=math.prod(shape)).reshape(shape)
+
+
+def replay_layout(spec: TeamSpec, episode_limit: int, reward_dim: int, dtype: Precision) -> Layout:
+    """Arrays of one stored episode."""
+    layout = episode_layout(spec, episode_limit, reward_dim)
+    for name in ("obs", "state"):
+        if name in layout and layout[name][1] == np.float32:
+            layout[name] = (layout[name][0], np.dtype(dtype))
+    layout["actions"] = (layout["actions"][0], np.uint8 if spec.n_actions <= 256 else np.int32)
+    return layout | {"length": ((), np.int32), "terminated": ((), bool)}
 
 
 class Replay:
@@ -43,28 +55,33 @@ class Replay:
         capacity: episodes.
         reward_dim: R of the batches (1 for a team reward).
         generator: stream that samples.
+        dtype: how observations and states that are floats are stored; float16 is nearest, to 3 decimal digits.
+
+    Raises:
+        UserError: too little memory.
     """
 
     def __init__(
-        self, spec: TeamSpec, *, episode_limit: int, capacity: int, reward_dim: int, generator: np.random.Generator
+        self,
+        spec: TeamSpec,
+        *,
+        episode_limit: int,
+        capacity: int,
+        reward_dim: int,
+        generator: np.random.Generator,
+        dtype: Precision = "float32",
     ) -> None:
         self.spec = spec
         self.capacity = capacity
         self.generator = generator
         self.size = 0
         self.position = 0
-        agents, limit = spec.n_agents, episode_limit
-        action_type = np.uint8 if spec.n_actions <= 256 else np.int32
-        self.arrays: dict[str, np.ndarray] = {
-            "obs": zero_pages((capacity, limit + 1, agents, spec.obs_dim), DTYPE[spec.obs_kind]),
-            "available": zero_pages((capacity, limit + 1, agents, spec.n_actions), bool),
-            "actions": zero_pages((capacity, limit, agents), action_type),
-            "rewards": zero_pages((capacity, limit, reward_dim), np.float32),
-            "length": zero_pages((capacity,), np.int32),
-            "terminated": zero_pages((capacity,), bool),
-        }
-        if not spec.state_is_joint_obs:
-            self.arrays["state"] = zero_pages((capacity, limit + 1, spec.state_dim), DTYPE[spec.state_kind])
+        layout = replay_layout(spec, episode_limit, reward_dim, dtype)
+        with enough_memory(
+            f"a replay buffer of {capacity:,} episodes, {amount(capacity * layout_bytes(layout))} when full",
+            "lower buffer_size or buffer_memory, or give buffer_dtype=float16",
+        ):
+            self.arrays = {name: zero_pages((capacity, *shape), kind) for name, (shape, kind) in layout.items()}
 
     @property
     def n_bytes(self) -> int:
@@ -79,6 +96,8 @@ class Replay:
             if key in self.arrays:
                 source = getattr(batch, key).numpy()
                 target = self.arrays[key]
+                if target.dtype == np.float16:
+                    _check_half(source, key)
                 target[rows, : source.shape[1]] = source
                 target[rows, source.shape[1] :] = key == "available"
         self.arrays["length"][rows] = length
@@ -97,7 +116,8 @@ class Replay:
         n_steps = int(length.max())
 
         def take(key: str, steps: int) -> torch.Tensor:
-            return torch.from_numpy(self.arrays[key][rows, :steps])
+            array = torch.from_numpy(self.arrays[key][rows, :steps])
+            return array.float() if array.dtype == torch.float16 else array
 
         obs = take("obs", n_steps + 1)
         steps = np.arange(n_steps)
@@ -125,3 +145,13 @@ class Replay:
         for key, array in self.arrays.items():
             array[: self.size] = state["arrays"][key].numpy()
         self.generator.bit_generator.state = state["generator"]
+
+
+def _check_half(values: np.ndarray, key: str) -> None:
+    """Raise UserError where float16 would make infinity of a number."""
+    largest, most = float(np.abs(values).max()), float(np.finfo(np.float16).max)
+    if largest > most:
+        what = "An observation" if key == "obs" else "A state"
+        raise UserError(
+            f"{what} holds {largest:g}, more than buffer_dtype=float16 can ({most:,.0f}): give buffer_dtype=float32."
+        )

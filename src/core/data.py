@@ -6,8 +6,10 @@ R rewards (1 where the team shares one reward, A where every agent has its own).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -122,6 +124,29 @@ def allocate_time_step(spec: EnvSpec, n_envs: int) -> TimeStep:
     flags = [np.zeros(n_envs, bool) for _ in range(3)]
     info = {key: np.zeros(n_envs, np.float32) for key in spec.info_keys}
     return TimeStep(teams=tuple(teams), terminated=flags[0], truncated=flags[1], failed=flags[2], info=info)
+
+
+Layout = dict[str, tuple[tuple[int, ...], Any]]
+"""Name of an array -> its shape and type."""
+
+
+def episode_layout(team: TeamSpec, limit: int, reward_dim: int) -> Layout:
+    """Arrays of one episode of up to ``limit`` steps, as it is gathered (a joint state is not kept again)."""
+    agents = team.n_agents
+    layout: Layout = {
+        "obs": ((limit + 1, agents, team.obs_dim), DTYPE[team.obs_kind]),
+        "available": ((limit + 1, agents, team.n_actions), bool),
+        "actions": ((limit, agents), np.int64),
+        "rewards": ((limit, reward_dim), np.float32),
+    }
+    if not team.state_is_joint_obs:
+        layout["state"] = ((limit + 1, team.state_dim), DTYPE[team.state_kind])
+    return layout
+
+
+def layout_bytes(layout: Layout) -> int:
+    """Memory of a layout's arrays."""
+    return sum(math.prod(shape) * np.dtype(dtype).itemsize for shape, dtype in layout.values())
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -27,6 +27,10 @@ class QLearnerSettings(LearnerSettings):
     double_q: bool = Field(True, description="The online network chooses the action that the target network values.")
     batch_size: int = Field(32, ge=1, description="Episodes per update.")
     buffer_size: int = Field(5000, ge=1, description="Episodes in the replay buffer.")
+    buffer_dtype: Literal["float32", "float16"] = Field(
+        "float32",
+        description="How it stores observations and states; float16 takes half the memory and rounds to 3 digits.",
+    )
     episodes_per_update: int = Field(1, ge=1, description="One update for so many gathered episodes.")
     bound_targets: bool = Field(
         True, description="Keep targets among the discounted sums that the rewards seen so far can have."

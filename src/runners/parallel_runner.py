@@ -9,6 +9,7 @@ from typing import Literal, TypeVar
 import numpy as np
 
 from core.data import EnvSpec, EpisodeBatch, EpisodeStats, TeamSpec, TimeStep
+from core.memory import enough_memory
 from core.protocols import Controller, VecEnv
 from runners.storage import Episodes, Index, Returns
 
@@ -89,11 +90,13 @@ class ParallelRunner:
         Returns:
             team -> batch, and the statistics of the episodes.
         """
-        stores = self._stores(Episodes, n_episodes)
-        collection = _Collection(self, controllers, n_episodes, stores)
-        stats = collection.play(t_env=t_env, greedy=greedy)
-        batches = [store.batch(stats.lengths, collection.terminated) for store in stores]
-        return dict(zip(controllers, batches, strict=True)), stats
+        what = f"{n_episodes} episodes of up to {self.spec.episode_limit} steps"
+        with enough_memory(f"gathering {what}", "lower batch_size_run, n_envs or env_args.time_limit"):
+            stores = self._stores(Episodes, n_episodes)
+            collection = _Collection(self, controllers, n_episodes, stores)
+            stats = collection.play(t_env=t_env, greedy=greedy)
+            batches = [store.batch(stats.lengths, collection.terminated) for store in stores]
+            return dict(zip(controllers, batches, strict=True)), stats
 
     def play(
         self,
@@ -110,8 +113,9 @@ class ParallelRunner:
             controllers, n_episodes, t_env, greedy: see there.
             on_step: called with the active slots (bool [N]) after every reset and step (drawing).
         """
-        collection = _Collection(self, controllers, n_episodes, self._stores(Returns, n_episodes))
-        return collection.play(t_env=t_env, greedy=greedy, on_step=on_step)
+        with enough_memory(f"playing in {self.env.n_envs} environments at once", "lower test_n_envs or test_nepisode"):
+            collection = _Collection(self, controllers, n_episodes, self._stores(Returns, n_episodes))
+            return collection.play(t_env=t_env, greedy=greedy, on_step=on_step)
 
     def _stores(self, kind: type[Store], n_episodes: int) -> list[Store]:
         """One for every team."""

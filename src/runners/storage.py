@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from core.data import EpisodeBatch, TeamSpec, TeamStep
-from core.kinds import DTYPE
+from core.data import EpisodeBatch, TeamSpec, TeamStep, episode_layout
 
 Index = tuple[Any, Any]  # rows and time steps, or slices: what an assignment to [B, T, ...] takes
 
@@ -37,14 +36,11 @@ class Episodes(Returns):
 
     def __init__(self, n_episodes: int, limit: int, team: TeamSpec, reward_dim: int) -> None:
         super().__init__(n_episodes, limit, team, reward_dim)
-        agents = team.n_agents
-        self.obs = np.zeros((n_episodes, limit + 1, agents, team.obs_dim), DTYPE[team.obs_kind])
-        self.state: np.ndarray | None = None
-        if not team.state_is_joint_obs:
-            self.state = np.zeros((n_episodes, limit + 1, team.state_dim), DTYPE[team.state_kind])
-        self.available = np.ones((n_episodes, limit + 1, agents, team.n_actions), bool)
-        self.actions = np.zeros((n_episodes, limit, agents), np.int64)
-        self.rewards = np.zeros((n_episodes, limit, reward_dim), np.float32)
+        layout = episode_layout(team, limit, reward_dim)
+        arrays = {name: np.zeros((n_episodes, *shape), dtype) for name, (shape, dtype) in layout.items()}
+        self.obs, self.state = arrays["obs"], arrays.get("state")
+        self.available, self.actions, self.rewards = arrays["available"], arrays["actions"], arrays["rewards"]
+        self.available[:] = True
 
     def observe(self, index: Index, step: TeamStep, source: Any) -> None:
         """Keep what the agents see."""

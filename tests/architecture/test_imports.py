@@ -76,8 +76,8 @@ def test_the_top_is_a_ladder():
     plot, publish, and reproduce with what it is made of, stand beside it: they see runs by their command line and
     their files.
     """
-    ladder = ["core", "resuming", "players", "options", "provenance", "explaining", "team", "experiment", "snapshot"]
-    ladder += ["filming", "evaluation", "ending", "session", "usage", "listing", "main"]
+    ladder = ["core", "resuming", "players", "options", "provenance", "explaining", "room", "team", "experiment"]
+    ladder += ["snapshot", "filming", "evaluation", "ending", "session", "usage", "listing", "main"]
     beside = {"plot": set(), "publish": set(), "run_set": {"options", "provenance", "resuming"}, "figures": {"run_set"}}
     beside["reproduce"] = {"figures", "run_set"}
     assert set(ladder) | set(beside) == TOP | {"core"}

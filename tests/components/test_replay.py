@@ -205,5 +205,62 @@ def test_a_joint_state_is_not_stored_twice():
 
 
 def test_a_buffer_that_can_never_fit_is_one_clear_message():
-    with pytest.raises(UserError, match="lower buffer_size"):
+    with pytest.raises(MemoryError):
         zero_pages((10**9, 10**9), np.float32)
+    with pytest.raises(
+        UserError, match=r"Not enough memory for a replay buffer of .* GiB when full.*lower buffer_size"
+    ):
+        make(capacity=10**15)
+
+
+# -- half precision ----------------------------------------------------------------------------------------------------
+
+
+def halved(**changes):
+    return Replay(
+        team(**changes),
+        episode_limit=LIMIT,
+        capacity=8,
+        reward_dim=1,
+        generator=np.random.default_rng(0),
+        dtype="float16",
+    )
+
+
+@pytest.mark.parametrize("joint", [False, True])
+def test_half_precision_keeps_three_digits_of_observations_and_states_and_the_rest_exactly(joint):
+    sizes = {"state_is_joint_obs": joint, "state_dim": A * OBS if joint else STATE}
+    batch = batch_of([3, LIMIT, 1], joint=joint)
+    replay, whole = halved(**sizes), make(**sizes)
+    for one in (replay, whole):
+        one.add(batch)
+    half, full = replay.sample(3), whole.sample(3)
+    for key, value in vars(full).items():
+        kept = getattr(half, key)
+        assert kept.dtype == value.dtype
+        if key in ("obs", "state"):
+            torch.testing.assert_close(kept, value, rtol=2**-11, atol=2**-25)  # half a unit of the last place
+            assert not torch.equal(kept, value)
+        else:
+            assert torch.equal(kept, value), key
+    rest = sum(array.nbytes for key, array in whole.arrays.items() if key not in ("obs", "state"))
+    assert replay.n_bytes - rest == (whole.n_bytes - rest) / 2
+
+
+def test_half_precision_is_restored_exactly():
+    replay, other = halved(), halved()
+    replay.add(batch_of([2, 6, 1]))
+    other.load_state_dict(replay.state_dict())
+    assert all(np.array_equal(array, other.arrays[key]) for key, array in replay.arrays.items())
+
+
+@pytest.mark.parametrize(("key", "what"), [("obs", "An observation"), ("state", "A state")])
+def test_what_half_precision_cannot_hold_is_told(key, what):
+    batch = batch_of([2])
+    getattr(batch, key)[0, 1] = -70_000.0
+    with pytest.raises(UserError, match=f"{what} holds 70000.*65,504.*buffer_dtype=float32"):
+        halved().add(batch)
+
+
+def test_bytes_are_bytes_in_either_precision():
+    assert halved(obs_kind="image", state_kind="bytes").n_bytes == make(obs_kind="image", state_kind="bytes").n_bytes
