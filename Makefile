@@ -59,6 +59,7 @@ bench: $(STAMP)
 	$(RUN) benchmarks/bench_training.py
 	$(RUN) benchmarks/bench_critic.py
 	$(RUN) benchmarks/bench_memory.py
+	$(RUN) benchmarks/bench_memory.py --env-config battle --fill -- env_args.map_name=27m_vs_30m
 
 clean:
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .numba_cache

@@ -127,7 +127,8 @@ def read(checkpoint: Path, name: str) -> Any:
     dtypes = [type(np.dtype(kind)) for kind in (np.float32, np.float64, np.int64, np.int32, np.bool_, np.uint64)]
     try:
         with torch.serialization.safe_globals([*arrays, *dtypes]):
-            return torch.load(checkpoint / name, map_location="cpu", weights_only=True)
+            # a replay is copied into its buffer: mapped, it need not be in memory twice
+            return torch.load(checkpoint / name, map_location="cpu", weights_only=True, mmap=name == REPLAY)
     except FileNotFoundError as error:
         raise UserError(f"The checkpoint {checkpoint} has no {name}; it holds: {_content(checkpoint)}.") from error
     except (OSError, RuntimeError, EOFError, LookupError, ValueError, TypeError, pickle.UnpicklingError) as error:

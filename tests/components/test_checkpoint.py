@@ -134,21 +134,32 @@ def rubbish():
     yield b"\x80\x02}q\x00X\xff\xff\xff\xffabc"
 
 
+@pytest.mark.parametrize("name", ["agent.th", checkpoint.REPLAY])
 @pytest.mark.parametrize("content", list(rubbish()))
-def test_an_unreadable_file_is_the_users_error(tmp_path, content):
+def test_an_unreadable_file_is_the_users_error(tmp_path, content, name):
     folder = checkpoint.save(tmp_path, 10, parts())
-    (folder / "agent.th").write_bytes(content)
+    (folder / name).write_bytes(content)
     with pytest.raises(UserError, match="Cannot read"):
-        checkpoint.read(folder, "agent.th")
+        checkpoint.read(folder, name)
 
 
-def test_a_cut_file_is_the_users_error(tmp_path):
+@pytest.mark.parametrize("name", ["agent.th", checkpoint.REPLAY])
+def test_a_cut_file_is_the_users_error(tmp_path, name):
     folder = checkpoint.save(tmp_path, 10, parts())
-    whole = (folder / "agent.th").read_bytes()
+    whole = (folder / name).read_bytes()
     for size in range(0, len(whole) - 1, max(1, len(whole) // 7)):
-        (folder / "agent.th").write_bytes(whole[:size])
+        (folder / name).write_bytes(whole[:size])
         with pytest.raises(UserError, match="Cannot read"):
-            checkpoint.read(folder, "agent.th")
+            checkpoint.read(folder, name)
+
+
+def test_a_replay_is_not_read_into_memory(tmp_path):
+    """Its buffer has the memory that it is copied to."""
+    folder = checkpoint.save(tmp_path, 10, {name: {"w": torch.ones(3)} for name in ("agent.th", checkpoint.REPLAY)})
+    for name, mapped in (("agent.th", False), (checkpoint.REPLAY, True)):
+        content = checkpoint.read(folder, name)
+        assert torch.equal(content["w"], torch.ones(3))
+        assert (str(folder / name) in Path("/proc/self/maps").read_text()) == mapped
 
 
 def test_code_in_a_file_does_not_run(tmp_path, monkeypatch):
