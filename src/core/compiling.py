@@ -2,32 +2,16 @@
 
 from __future__ import annotations
 
-import functools
-import hashlib
-import sys
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from numba import njit
-from numba.core.dispatcher import Dispatcher
 
-NOTICE = "Compiling kernels (once; battle takes 15 to 40 s)..."
+from core import sources
 
-
-@functools.cache
-def _package_stamp(folder: Path) -> str:
-    """Return a digest of every source file of a package."""
-    digest = hashlib.sha256()
-    for path in sorted(folder.glob("*.py")):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()
-
-
-@functools.cache
-def _options_stamp() -> str:
-    """Return a digest of this file, in which the options stand."""
-    return hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
+KERNELS: list[Any] = []  # all of this process
 
 
 def _stamp(compiled: Any) -> str:
@@ -35,24 +19,10 @@ def _stamp(compiled: Any) -> str:
     return getattr(getattr(compiled._cache, "_cache_file", None), "_source_stamp", "")
 
 
-@functools.cache
-def _tell() -> None:
-    """Say on standard error, once per process, that compiling has begun: a run stands still meanwhile."""
-    print(NOTICE, file=sys.stderr, flush=True)
-
-
-def _tell_before_compiling(compiled: Any) -> Any:
-    """Let a kernel call :func:`_tell` where the cache has no machine code for it; returns the kernel."""
-    load = compiled._cache.load_overload
-
-    def load_or_tell(signature: Any, context: Any) -> Any:
-        found = load(signature, context)
-        if found is None:
-            _tell()
-        return found
-
-    compiled._cache.load_overload = load_or_tell
-    return compiled
+def is_cached(compiled: Any) -> bool:
+    """Whether the disk has machine code of a kernel as it stands now."""
+    file = getattr(compiled._cache, "_cache_file", None)
+    return file is not None and bool(file._load_index())
 
 
 def _compile(function: Callable[..., Any], **options: Any) -> Any:
@@ -61,23 +31,34 @@ def _compile(function: Callable[..., Any], **options: Any) -> Any:
     Kernels are inlined into the kernels that call them: an array goes to a function as seven values and more, a named
     tuple of arrays as fifty, and passing those took the battle world half of its time.
 
-    Numba ties a cached function to the file that it stands in, but the machine code also holds the functions
-    that it calls: after an edit of ``physics.py``, a kernel of another file would go on with the old physics.
-    So the stamp that Numba compares is replaced by a digest of all files beside the function's own, of this file, which
-    says how to compile, and of the stamps of all kernels that its module knows, which covers kernels of other packages.
+    Numba ties a cached function to the file that it stands in, but the machine code also holds the functions that it
+    calls and the constants that it reads: after an edit of ``physics.py``, a kernel of another file would go on with
+    the old physics. So the stamp that Numba compares is replaced by a digest of all of the project's files that the
+    function's own file imports, directly or not (this one, which says how to compile, is among them), and of the files
+    of what it has been given otherwise: enclosed functions, names put into its module from outside.
     """
     options |= {"fastmath": False, "forceinline": True}
     try:
         compiled: Any = njit(cache=True, **options)(function)
     except RuntimeError:  # no writable place for the cache
-        return _tell_before_compiling(njit(**options)(function))
-    cache_file = compiled._cache._cache_file
-    if not hasattr(cache_file, "_source_stamp"):
-        raise RuntimeError("this Numba keeps its cache's stamp elsewhere; adapt core/compiling.py")
-    known = {_stamp(value) for value in function.__globals__.values() if isinstance(value, Dispatcher)}
-    own = _package_stamp(Path(function.__code__.co_filename).parent)
-    cache_file._source_stamp = hashlib.sha256("".join([_options_stamp(), own, *sorted(known)]).encode()).hexdigest()
-    return _tell_before_compiling(compiled)
+        compiled = njit(**options)(function)
+    else:
+        cache_file = compiled._cache._cache_file
+        if not (hasattr(cache_file, "_source_stamp") and hasattr(cache_file, "_load_index")):
+            raise RuntimeError("this Numba keeps its cache's stamp elsewhere; adapt core/compiling.py")
+        cache_file._source_stamp = sources.digest(_files(function))
+    KERNELS.append(compiled)
+    return compiled
+
+
+def _files(function: Callable[..., Any]) -> set[Path]:
+    """The project's files that a function's code or anything within its reach stands in."""
+    known = [sources.file_of(value) for value in function.__globals__.values()]
+    for cell in function.__closure__ or ():
+        with contextlib.suppress(ValueError):  # empty as yet: the function itself
+            known.append(sources.file_of(cell.cell_contents))
+    own = {Path(function.__code__.co_filename).resolve(), Path(__file__).resolve()}
+    return own.union(filter(None, known))
 
 
 def kernel(function: Callable[..., Any]) -> Any:

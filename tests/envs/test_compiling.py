@@ -1,8 +1,7 @@
 """What the cache of compiled kernels compares, and what lean kernels refuse."""
 
+import importlib
 import importlib.util
-import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -10,19 +9,27 @@ import numba
 import numpy as np
 import pytest
 
-from core import compiling
+from core import compiling, sources
 from envs import rng
 from envs.battle import combat, loops
+from envs.particle import spread_kernels
 
 SRC = Path(compiling.__file__).resolve().parents[1]
 FIRST = "from core.compiling import kernel\n@kernel\ndef one(x):\n    return x + {}\n"
 SECOND = "from core.compiling import kernel\nfrom stamp_first import one\n@kernel\ndef two(x):\n    return one(x) * 2\n"
 
 
+def forget():
+    """Files have changed, which nobody expects of a process."""
+    for cached in (sources._imported, sources.closure, sources._digest, sources._top):
+        cached.cache_clear()
+    importlib.invalidate_caches()
+
+
 def load_module(name, path, text):
     path.parent.mkdir(exist_ok=True)
     path.write_text(text)
-    compiling._package_stamp.cache_clear()
+    forget()
     spec = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
@@ -48,16 +55,106 @@ def test_a_kernel_follows_the_kernels_of_other_packages_that_it_calls(tmp_path):
 def test_a_kernel_follows_the_options_that_it_is_compiled_with(tmp_path, monkeypatch):
     try:
         stamps = []
-        for text in ("first options", "first options", "second options"):
+        for text in ("# first options", "# first options", "# second options"):
             (tmp_path / "compiling.py").write_text(text)
             monkeypatch.setattr(compiling, "__file__", str(tmp_path / "compiling.py"))
-            compiling._options_stamp.cache_clear()
             first = load_module("stamp_first", tmp_path / "a" / "stamp_first.py", FIRST.format(1))
             stamps.append(compiling._stamp(first.one))
         assert stamps[0] == stamps[1] != stamps[2]
     finally:
-        compiling._options_stamp.cache_clear()
         sys.modules.pop("stamp_first", None)
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """Write files of a project at ``tmp_path``, which Python can import from."""
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def write(**files):
+        for name, text in files.items():
+            path = tmp_path / name.replace("__", "/").replace("_init", "/__init__")
+            path = path.with_name(f"{path.name}.py")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        forget()
+        return tmp_path
+
+    yield write
+    forget()
+    for name in [name for name in sys.modules if name.partition(".")[0] in ("stamped", "stamp_alone")]:
+        del sys.modules[name]
+
+
+WAYS = {
+    "from stamped.b import VALUE": ["stamped/b.py"],
+    "from stamped import b": ["stamped/b.py"],
+    "from .b import VALUE": ["stamped/b.py"],
+    "from . import b": ["stamped/b.py"],
+    "from .deep.c import *": ["stamped/deep/c.py"],
+    "def f():\n    from stamped.b import VALUE": ["stamped/b.py"],
+    "if False:\n    import stamp_alone": ["stamp_alone.py"],
+    "import stamped.b as other": ["stamped/b.py"],
+    "import stamp_alone, json, numba.core": ["stamp_alone.py"],
+    "from stamped import NAME": ["stamped/__init__.py"],
+    "from stamped.deep import NAME, c": ["stamped/deep/__init__.py", "stamped/deep/c.py"],
+    "import stamped.b": ["stamped/__init__.py", "stamped/b.py", "stamped/deep/__init__.py", "stamped/deep/c.py"],
+    "from stamped import deep": ["stamped/deep/__init__.py", "stamped/deep/c.py"],
+    "import not_there, numpy\nfrom stamped.nowhere import x\nfrom os import path": [],
+}
+
+
+@pytest.mark.parametrize("statement", WAYS)
+def test_every_way_to_import_is_seen(project, statement):
+    folder = project(
+        stamped_init="", stamped__a=statement, stamped__b="", stamped__deep_init="", stamped__deep__c="", stamp_alone=""
+    )
+    own = folder / "stamped" / "a.py"
+    found = {str(path.relative_to(folder)) for path in sources.closure(own)}
+    assert found == {"stamped/a.py", *WAYS[statement]}
+
+
+def test_imports_are_followed_to_their_ends_also_in_circles(project):
+    files = {"stamped__a": "from . import b", "stamped__b": "from . import c", "stamped__c": "from . import a, d"}
+    folder = project(**files, stamped__d="", stamped__unrelated="from . import a")
+    a, unrelated = folder / "stamped" / "a.py", folder / "stamped" / "unrelated.py"
+    assert [path.name for path in sources.closure(a)] == ["a.py", "b.py", "c.py", "d.py"]
+    first = sources.digest([a])
+    project(stamped__unrelated="from . import a\n# touched")
+    assert sources.digest([a]) == first
+    project(stamped__d="# touched")
+    assert sources.digest([a]) != first
+    assert unrelated in sources.closure(unrelated)
+
+
+def test_a_kernel_follows_functions_that_it_is_given_otherwise(project):
+    """A factory of kernels imports nothing of the functions that others give it."""
+    factory = (
+        "from core.compiling import kernel\n"
+        "def make(inner):\n    @kernel\n    def outer(x):\n        return inner(x)\n    return outer\n"
+    )
+    inner = "from core.compiling import kernel\n@kernel\ndef inner(x):\n    return x + {}\n"
+    stamps = []
+    for number in (1, 2):
+        for name in ("stamped.factory", "stamped.inner"):
+            sys.modules.pop(name, None)
+        project(stamped_init="", stamped__factory=factory, stamped__inner=inner.format(number))
+        made = importlib.import_module("stamped.factory").make(importlib.import_module("stamped.inner").inner)
+        stamps.append(compiling._stamp(made))
+    assert stamps[0] != stamps[1]
+
+
+def named(module):
+    return {str(path.relative_to(SRC)) for path in sources.closure(Path(module.__file__).resolve())}
+
+
+def test_pictures_players_and_worlds_beside_a_kernel_leave_it_as_it_is():
+    battles, spread = named(loops), named(spread_kernels)
+    assert {"envs/battle/movement.py", "envs/battle/units.py", "envs/rng.py", "core/compiling.py"} <= battles
+    assert {"envs/particle/physics.py", "envs/particle/geometry.py", "envs/particle/worlds.py"} <= spread
+    for name in ("battle/picture.py", "battle/scripted.py", "battle/battle.py", "particle/spread.py", "__init__.py"):
+        assert f"envs/{name}" not in battles | spread
+    assert not any(name.startswith("envs/particle") for name in battles)
+    assert "envs/particle/predator_prey_kernels.py" not in spread
 
 
 @pytest.mark.parametrize("compile_kernel", [compiling.kernel, compiling.lean_kernel, compiling.vector_kernel])
@@ -99,15 +196,3 @@ def test_a_lean_kernel_cannot_make_arrays():
     assert total(np.arange(4.0)) == 6
     with pytest.raises((numba.core.errors.NumbaError, RuntimeError)):
         copy(np.arange(4.0))
-
-
-def test_a_run_says_that_kernels_are_compiled_and_only_then(tmp_path):
-    draw = "import numpy as np; from envs import rng; rng.start_stream(np.zeros(1, np.uint64), 0, np.uint64(1))"
-    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": str(SRC)}
-    said = []
-    for _ in range(2):
-        done = subprocess.run([sys.executable, "-c", draw], env=environment, capture_output=True, text=True, check=True)
-        assert done.stdout == ""
-        said.append(done.stderr.splitlines())
-    assert [len(lines) for lines in said] == [1, 0]  # two kernels are compiled, one line tells
-    assert said[0][0].startswith("Compiling kernels")

@@ -5,7 +5,6 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from core import compiling
 from envs.particle import physics
 
 coordinates = st.floats(-0.4, 0.4, allow_nan=False)
@@ -126,16 +125,6 @@ def test_unknown_action_is_refused(action):
     bodies = physics.make_bodies(1, radius=0.1)
     with pytest.raises(ValueError, match="actions 0"):
         physics.set_controls(np.array([action]), bodies, np.zeros((1, 2)))
-
-
-def test_the_cache_stamp_changes_with_any_file_of_the_package(tmp_path):
-    (tmp_path / "a.py").write_text("x = 1\n")
-    first = compiling._package_stamp(tmp_path)
-    compiling._package_stamp.cache_clear()
-    assert compiling._package_stamp(tmp_path) == first
-    (tmp_path / "b.py").write_text("")
-    compiling._package_stamp.cache_clear()
-    assert compiling._package_stamp(tmp_path) != first
 
 
 @given(
