@@ -93,7 +93,8 @@ class Experiment:
         s = self.settings
         while self.t_env < s.t_max:
             if self.last_test is None or self.t_env - self.last_test >= s.test_interval:
-                self.test(sink)
+                with sink.testing():
+                    self.test(sink)
             with shield():
                 self.iterate(sink)
                 sink.progress(self.t_env)
@@ -104,7 +105,8 @@ class Experiment:
             with shield():
                 save()
         if self.last_test != self.t_env:
-            self.test(sink)
+            with sink.testing():
+                self.test(sink)
 
     def iterate(self, sink: Sink) -> None:
         """Gather episodes, learn from them."""

@@ -135,7 +135,7 @@ class Session:
         )
         self.models = self.root / "models" / self.token
         self._inform(_run.info)
-        self.console = Console(t_max=s.t_max, quiet=s.quiet)
+        self.console = Console(t_max=s.t_max, test_interval=s.test_interval, env=s.env, quiet=s.quiet)
         self.sink = Sink(
             run=_run,
             console=self.console,
@@ -226,7 +226,9 @@ class Session:
             self._film(_run)
 
     def _evaluate(self) -> None:
-        played, found = self.experiment.test(self.sink), self.sink.latest
+        with self.sink.testing():
+            played = self.experiment.test(self.sink)
+        found = self.sink.latest
         self.console.message(evaluation.title(played, self.settings))
         self.console.listing(found)
         if self.out is not None:

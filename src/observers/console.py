@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, TextIO
 
 from rich.console import Console as RichConsole
@@ -14,11 +14,12 @@ from rich.file_proxy import FileProxy
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
+from observers.compilation import Compilation
 from observers.importance import importance, returns, successes, worth_a_row
+from observers.pace import Pace
 from observers.tee import Outlet, Tee
 
 IN_LINE = (2, 2, 3, 0)  # metrics in a plain line, of each group of `importance`
-WINDOW = 60.0  # seconds over which the speed is measured
 
 
 def short(value: float) -> str:
@@ -44,6 +45,8 @@ class Console:
 
     Args:
         t_max: environment steps of the whole run.
+        test_interval: environment steps between two tests; None where none will come.
+        env: the environment's name, for what is said of its kernels.
         quiet: print nothing at all.
         interactive: None asks the stream (``isatty``).
         stream: where to write; None is ``sys.stdout``.
@@ -55,6 +58,8 @@ class Console:
         self,
         *,
         t_max: int,
+        test_interval: int | None = None,
+        env: str = "the environment",
         quiet: bool = False,
         interactive: bool | None = None,
         stream: TextIO | None = None,
@@ -73,7 +78,9 @@ class Console:
         self._t_env = 0
         self._said = -float("inf")
         self._shown: dict[str, float] = {}  # the values of the last table
-        self._marks: deque[tuple[float, int]] = deque([(self._started, 0)])
+        self._counts = ""  # the number that counts, in words
+        self._compilation = Compilation(env, self.message, clock=clock)
+        self._pace = Pace(t_max=t_max, test_interval=test_interval, clock=clock, lost=lambda: self._compilation.seconds)
         self._bar: Progress | None = None
         self._rich: RichConsole | None = None
         self._replaced: dict[str, Any] = {}
@@ -84,12 +91,12 @@ class Console:
     def resume(self, t_env: int) -> None:
         """Count speed and time left from ``t_env``, where an earlier run had come to."""
         self._t_env = t_env
-        self._marks = deque([(self._clock(), t_env)])
-        if self._bar is not None:
-            self._bar.update(self._bar.task_ids[0], completed=t_env)
+        self._pace.restart(t_env)
+        self._show(self._where(t_env))
 
     def header(self, title: str, rows: Mapping[str, object]) -> None:
         """Print the header: e.g. ``header("asae on battle/3m", {"agents": 3, "results": path})``. Starts the bar."""
+        self._compilation.start()
         if self._quiet:
             return
         width = max((len(key) for key in rows), default=0)
@@ -109,7 +116,7 @@ class Console:
             redirect_stdout=False,
             redirect_stderr=False,
         )
-        self._bar.add_task("", total=self._t_max, completed=self._t_env, text="")
+        self._bar.add_task("", total=self._t_max, completed=self._t_env, text=self._where(self._t_env))
         self._bar.start()
         for name in ("stdout", "stderr"):  # what others print appears above the bar (and in cout.txt)
             stream = getattr(sys, name)
@@ -150,27 +157,38 @@ class Console:
 
     def progress(self, t_env: int, metrics: Mapping[str, float]) -> None:
         """Move the bar; ``metrics`` are the latest values (the one that counts is shown beside it)."""
-        now = self._clock()
         self._t_env = t_env
-        if now - self._marks[-1][0] >= 1.0 or len(self._marks) < 2:
-            self._marks.append((now, t_env))
-            while len(self._marks) > 2 and now - self._marks[1][0] > WINDOW:
-                self._marks.popleft()
+        self._pace.step(t_env)
+        self._compilation.done()
+        self._counts = "".join(f"  {key} {short(metrics[key])}" for key in successes(metrics) or returns(metrics))
+        self._show(self._where(t_env))
+
+    @contextmanager
+    def testing(self) -> Iterator[None]:
+        """Show that a test is played until the block ends; its time is no part of the speed."""
+        self._show(f"{self._steps(self._t_env)}  testing")
+        with self._pace.testing():
+            yield
+        self._compilation.done()
+        self._show(self._where(self._t_env))
+
+    def _show(self, text: str) -> None:
+        """Show a text and the number that counts beside the bar."""
         if self._bar is not None:
-            counts = successes(metrics) or returns(metrics)
-            shown = [self._where(t_env), *(f"{key} {short(metrics[key])}" for key in counts)]
-            self._bar.update(self._bar.task_ids[0], completed=t_env, text="  ".join(shown))
+            self._bar.update(self._bar.task_ids[0], completed=self._t_env, text=text + self._counts)
 
-    def _where(self, t_env: int) -> str:
-        (then, before), now = self._marks[0], self._clock()
-        text = f"{t_env:,}/{self._t_max:,}"
-        if now <= then or t_env <= before:
+    def _steps(self, t_env: int) -> str:
+        return f"{t_env:,}/{self._t_max:,}"
+
+    def _where(self, t_env: int, *, last: bool = False) -> str:
+        """How far it is, how fast it goes and, unless this is the last that is said, how long it will take."""
+        speed, left = self._pace.speed, self._pace.left
+        text = self._steps(t_env)
+        if speed is not None:
+            text += f"  {short(round(speed, 1 if speed < 10 else 0))} steps/s"
+        if last or t_env >= self._t_max:
             return text
-        speed = (t_env - before) / (now - then)
-        return f"{text}  {short(round(speed, 1 if speed < 10 else 0))} steps/s  {self._left(t_env, speed)} left"
-
-    def _left(self, t_env: int, speed: float) -> str:
-        return duration(max(0, self._t_max - t_env) / speed)
+        return f"{text}  estimating" if left is None else f"{text}  {duration(left)} left"
 
     def table(self, t_env: int, metrics: Mapping[str, float], *, last: bool = False) -> None:
         """Print the latest values, the most important first (plain: one line, at most one per ``every`` seconds).
@@ -188,7 +206,7 @@ class Console:
                 groups = [[name for name in names if importance(name)[0] == i] for i in range(len(IN_LINE))]
                 rest = [name for group, n in zip(groups, IN_LINE, strict=True) for name in group[:n]]
                 values = [f"{name} {short(metrics[name])}" for name in dict.fromkeys(counts + rest)]
-                self._say("  ".join([self._where(t_env), "|", *values]))
+                self._say("  ".join([self._where(t_env, last=last), "|", *values]))
             return
         self._shown = dict(metrics)
         columns = max(1, min(4, self._rich.width // 38))
@@ -199,7 +217,9 @@ class Console:
         height = -(-len(names) // columns)
         for row in range(height):  # read down the columns
             grid.add_row(*(text for name in names[row::height] for text in (name, _coloured(name, metrics[name]))))
-        self._say(f"{self._where(t_env)}  {duration(now - self._started)} so far", style="bold cyan", styled=1)
+        self._say(
+            f"{self._where(t_env, last=last)}  {duration(now - self._started)} so far", style="bold cyan", styled=1
+        )
         self._rich.print(grid)
         width = max((len(name) for name in names), default=0)
         self._record("\n".join(f"  {name:<{width}}  {short(metrics[name]):>10}" for name in names))
@@ -219,6 +239,7 @@ class Console:
 
     def close(self, *, status: str, results: str, metrics: Mapping[str, float]) -> None:
         """Take the bar away, print the last values, and say how the run ended and where its results lie."""
+        self._compilation.stop()
         self._stop_bar()
         if self._quiet:
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -129,6 +130,10 @@ class Sink:
             self._episodes.add(stats)
             if self._due("runner", t_env):
                 self.write(self._episodes.take(), t_env)
+
+    def testing(self) -> AbstractContextManager[None]:
+        """Tell the console that a test is played until the block ends."""
+        return nullcontext() if self._console is None else self._console.testing()
 
     def progress(self, t_env: int) -> None:
         """Call once per iteration: moves the bar and prints the table when ``log_interval`` has passed."""

@@ -1,6 +1,7 @@
 """Runs of the command line, in this process unless a test says otherwise."""
 
 import json
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -9,8 +10,8 @@ from pathlib import Path
 import pytest
 
 import main
-from core.compiling import NOTICE
 
+COMPILING = re.compile(r"^(Compiling the kernels|Compiled in).*\n", re.MULTILINE)  # where the cache is empty
 SOURCE = Path(__file__).parents[2] / "src"
 TINY = ["hidden_dim=8", "test_nepisode=4", "test_interval=400", "runner_log_interval=200", "learner_log_interval=200"]
 
@@ -37,7 +38,7 @@ class CommandLine:
         except SystemExit as stop:  # argparse
             status = stop.code
         shown = self.capfd.readouterr()
-        return Outcome(status, shown.out, shown.err.replace(f"{NOTICE}\n", ""))  # the cache may be empty
+        return Outcome(status, re.sub(COMPILING, "", shown.out), shown.err)
 
     def train(self, config, env, *words):
         """A tiny run; the results folder that it made."""

@@ -42,9 +42,8 @@ def test_plain_lines_have_no_control_characters_and_are_rare():
     console.close(status="COMPLETED", results="results/1", metrics=METRICS)
     lines = stream.getvalue().splitlines()
     assert lines[:3] == ["asae on battle 3m", "  agents   3", "  results  results/1"]
-    assert lines[3] == (
-        "1,000/100,000  1,000 steps/s  0:01:39 left  |  test_return_mean 12.25  return_mean 4.5  loss 0.1235"
-    )
+    assert lines[3] == "1,000/100,000  estimating  |  test_return_mean 12.25  return_mean 4.5  loss 0.1235"
+    assert lines[4].startswith("11,000/100,000  1,000 steps/s  0:01:29 left  |  ")
     assert len(lines) == 3 + 10 + 2
     assert lines[-2:] == ["COMPLETED after 100,000 steps in 0:01:40, test_return_mean 12.25", "Results: results/1"]
     assert all(character.isprintable() or character == "\n" for character in stream.getvalue())
@@ -54,10 +53,10 @@ def test_speed_counts_from_where_a_resumed_run_began():
     stream, clock = io.StringIO(), Clock()
     console = Console(t_max=2000, stream=stream, clock=clock)
     console.resume(1000)
-    clock.now = 10.0
-    console.progress(1100, {})
-    console.table(1100, {"loss": 1.0})
-    assert stream.getvalue() == "1,100/2,000  10 steps/s  0:01:30 left  |  loss 1\n"
+    for clock.now in (10.0, 20.0):
+        console.progress(1000 + 10 * int(clock.now), {})
+    console.table(1200, {"loss": 1.0})
+    assert stream.getvalue() == "1,200/2,000  10 steps/s  0:01:20 left  |  loss 1\n"
 
 
 def test_quiet_says_nothing():
@@ -167,3 +166,36 @@ def test_the_number_that_counts_is_in_the_bar_and_what_says_nothing_is_not_in_th
     assert "dropped_episodes" in shown.replace("test_dropped_episodes", "")  # three are worth a row
     assert "test_dropped_episodes" not in shown
     assert "kl_agent_0" not in shown
+
+
+def test_the_bar_says_what_goes_on_before_there_is_a_speed(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")
+    terminal, clock = Terminal(), Clock()
+    console = Console(t_max=1000, stream=terminal, clock=clock)
+
+    def bar():
+        terminal.seek(0)
+        terminal.truncate()
+        console._bar.refresh()
+        return terminal.getvalue()
+
+    console.header("iql on toy", {})
+    assert "0/1,000  estimating" in bar()
+    with console.testing():
+        clock.now = 7.0
+        assert "0/1,000  testing" in bar()
+    assert "0/1,000  estimating" in bar()
+    for clock.now in (8.0, 13.0):
+        console.progress(int(clock.now) * 10, METRICS)
+    assert "130/1,000  10 steps/s  0:01:27 left  test_return_mean 12.25" in bar()
+    with pytest.raises(KeyboardInterrupt), console.testing():
+        raise KeyboardInterrupt
+    console.close(status="INTERRUPTED", results="", metrics={})
+
+
+def test_the_last_line_tells_no_time_left():
+    stream = io.StringIO()
+    console = Console(t_max=1000, stream=stream)
+    console.progress(500, METRICS)
+    console.close(status="INTERRUPTED", results="", metrics=METRICS)
+    assert stream.getvalue().startswith("500/1,000  |  test_return_mean 12.25")

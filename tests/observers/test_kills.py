@@ -116,7 +116,7 @@ def test_a_terminal_that_closes_while_the_bar_shows_closes_the_run_as_interrupte
         status, told = run_until(server, tmp_path, 40, terminal.close, terminal=f"{terminal.name} {controls}")
     finally:
         terminal.close()
-    assert b"steps/s" in terminal.shown  # the bar
+    assert b"/1,000,000  estimating" in terminal.shown  # the bar
     assert status == 128 + signal.SIGHUP
     entry = strict(tmp_path / "1" / "run.json")
     assert (entry["status"], "fail_trace" in entry) == ("INTERRUPTED", False)
