@@ -15,4 +15,5 @@ REGISTRY: dict[str, str] = {
     "gymma": "envs.gymma:Gymma",
     "vmas": "envs.vmas_env:Vmas",
     "sc2": "envs.starcraft2:StarCraft2",
+    "sc2v2": "envs.smacv2:SMACv2",
 }

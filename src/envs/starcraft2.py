@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 from pydantic import Field
 
@@ -61,7 +62,7 @@ class StarCraft2(WorkerVecEnv):
         UserError: game, maps or packages are missing or do not fit together; says what mends it.
     """
 
-    Args = StarCraft2Args
+    Args: ClassVar[type[StarCraft2Args]] = StarCraft2Args
 
     @staticmethod
     def package(args: StarCraft2Args) -> str:

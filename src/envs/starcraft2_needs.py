@@ -16,6 +16,8 @@ from core.registry import did_you_mean
 
 ROOT = Path(__file__).resolve().parents[2]
 BUNDLED = ROOT / "3rdparty" / "StarCraftII"
+V2_MAP = "32x32_flat"
+V2_MAPS = "https://github.com/oxwhirl/smacv2/releases/download/maps/SMAC_Maps.zip"
 PROTOBUFS = ("6", "7")
 """Major versions that read pys2clientprotocol 1.0.2."""
 
@@ -34,7 +36,7 @@ _MODULES = {
 
 
 def check_needs(map_name: str) -> Path:
-    """Check that the game, the map and the packages are there; return the game's folder.
+    """Check that the game, the map and the packages of SMAC are there; return the game's folder.
 
     Raises:
         UserError: something is missing or wrong; says what mends it.
@@ -42,6 +44,25 @@ def check_needs(map_name: str) -> Path:
     folder = _find_game()
     _check_map(folder, map_name)
     _check_smac()
+    _check_packages()
+    _check_messages()
+    return folder
+
+
+def check_needs_of_v2() -> Path:
+    """The same for SMACv2, whose teams all fight on one map."""
+    folder = _find_game()
+    place = folder / "Maps" / "SMAC_Maps"
+    if not (place / f"{V2_MAP}.SC2Map").is_file():
+        raise UserError(
+            f"SMACv2's map is missing: there is no {place / V2_MAP}.SC2Map. It is in {V2_MAPS}, and in the folder "
+            "smacv2/env/starcraft2/maps/SMAC_Maps of SMACv2's repository: put it there."
+        )
+    if importlib.util.find_spec("smacv2") is None:
+        raise UserError(
+            "The Python package SMACv2 (github.com/oxwhirl/smacv2) is not installed. "
+            f"Mend it: {_PIP} install --no-deps -r {ROOT / 'requirements-sc2v2.txt'}"
+        )
     _check_packages()
     _check_messages()
     return folder

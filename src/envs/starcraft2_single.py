@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +19,6 @@ INFO_KEYS = ("battle_won", "dead_allies", "dead_enemies")
 
 class GameCrashed(Exception):
     """The game ended or stopped answering in the middle of an episode."""
-
-
-def _import_smac() -> Any:
-    """Return the class StarCraft2Env."""
-    try:
-        from smac.env import StarCraft2Env
-    except ImportError as error:
-        raise UserError(f"SMAC cannot be imported: {type(error).__name__}: {error}") from error
-    return StarCraft2Env
 
 
 class StarCraft2Single:
@@ -45,8 +37,7 @@ class StarCraft2Single:
             arguments: of StarCraft2Env.
         """
         os.environ["SC2PATH"] = game
-        make = _import_smac()
-        self._make = functools.partial(make, **arguments)
+        self._make = self._maker(arguments)
         self._env: Any = None
         self._ended_once = False
         try:
@@ -68,6 +59,17 @@ class StarCraft2Single:
             can_record=True,
         )
 
+    def _maker(self, arguments: dict[str, Any]) -> Callable[..., Any]:
+        """Return what makes the package's environment; only the game's seed is left open."""
+        try:
+            from smac.env import StarCraft2Env
+        except ImportError as error:
+            raise UserError(f"SMAC cannot be imported: {type(error).__name__}: {error}") from error
+        return functools.partial(StarCraft2Env, **arguments)
+
+    def _before_reset(self, seed: int) -> None:
+        """Do what an episode's seed can do beside seeding a new game."""
+
     def _check_version(self, version: str | None) -> None:
         from pysc2 import run_configs
 
@@ -86,8 +88,9 @@ class StarCraft2Single:
         if self._env is not None and not self._ended_once:
             self.close()  # SMAC would start a second game beside this one, whose first episode was left halfway
         if self._env is None:
-            self._start_game(mix_seed(seed))
+            self._start_game(seed)
         else:
+            self._before_reset(seed)
             self._env.reset()
         self._check_alive()
         self._write(out)
@@ -96,8 +99,9 @@ class StarCraft2Single:
         from pysc2.lib.remote_controller import ConnectError, RequestError
         from pysc2.lib.sc_process import SC2LaunchError
 
-        self._env = self._make(seed=seed)
+        self._env = self._make(seed=mix_seed(seed))
         self._ended_once = False
+        self._before_reset(seed)
         try:
             self._env.reset()
         except (ConnectError, RequestError, SC2LaunchError) as error:

@@ -26,6 +26,8 @@ ROWS = [
     ("environment", "lbforaging", "env_args.key=lbforaging:Foraging-8x8-2p-3f-v3"),
     ("environment", "rware", "rware:rware-tiny-2ag-v2"),
     ("environment", "smac", "--env-config=sc2"),
+    ("environment", "smacv2", "--env-config=sc2v2"),
+    ("environment", "terran_10_vs_11", "--env-config=sc2v2 with env_args.map_name=terran_10_vs_11"),
     ("environment", "3s5z_vs_3s6z", "--env-config=battle with env_args.map_name=3s5z_vs_3s6z"),
     ("environment", "MMM2", "env_args.map_name=MMM2"),
     ("environment", "penalty", "--env-config=matrix_game with env_args.game=penalty"),

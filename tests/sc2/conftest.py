@@ -10,20 +10,21 @@ HERE = Path(__file__).parent
 sys.path.extend([str(HERE), str(HERE / "standin")])
 
 
-def smac_is_there():
-    """SMAC cannot be had from PyPI; a checkout on PYTHONPATH does."""
-    spec = importlib.util.find_spec("smac")
+def is_there(package):
+    """SMAC and SMACv2 cannot be had from PyPI; a checkout on PYTHONPATH does."""
+    spec = importlib.util.find_spec(package)
     places = spec.submodule_search_locations if spec else ()
     return any((Path(place) / "env" / "starcraft2" / "starcraft2.py").is_file() for place in places or ())
 
 
 def pytest_collection_modifyitems(items):
-    if smac_is_there():
-        return
-    reason = "SMAC is not installed (put a checkout of github.com/oxwhirl/smac on PYTHONPATH)"
-    for item in items:
-        if item.get_closest_marker("smac"):
-            item.add_marker(pytest.mark.skip(reason=reason))
+    for package in ("smac", "smacv2"):
+        if is_there(package):
+            continue
+        reason = f"{package} is not installed (put a checkout of github.com/oxwhirl/{package} on PYTHONPATH)"
+        for item in items:
+            if item.get_closest_marker(package):
+                item.add_marker(pytest.mark.skip(reason=reason))
 
 
 @pytest.fixture(scope="session")

@@ -175,12 +175,45 @@ def test_requests_that_smac_never_sends_are_refused():
     client.create()
     client.join()
     for request in (
-        {"query": {}}, {"data": api.RequestData()}, {"leave_game": api.RequestLeaveGame()},
+        {"query": {}}, {"leave_game": api.RequestLeaveGame()},
         {"restart_game": api.RequestRestartGame()}, {"debug": {"debug": [{"end_game": {}}]}},
+        {"debug": {"debug": [{"create_unit": {"unit_type": 48, "owner": 2}}]}},  # only on SMACv2's empty map
     ):  # fmt: skip
         response = client.raw(**request)
         assert len(response.error) == 1
         assert response.WhichOneof("response") is None
+
+
+def test_on_the_empty_map_units_are_those_that_are_created():
+    """As SMACv2 asks for them; nobody comes again by himself."""
+    client = Client()
+    client.create("SMAC_Maps/32x32_flat.SC2Map")
+    client.join()
+    first = len(client(data=api.RequestData()).units) - 9  # SMACv2 counts its own nine kinds from behind
+
+    def seen():
+        found = client(observation=api.RequestObservation()).observation.raw_data.units
+        return sorted((unit.owner, unit.unit_type) for unit in found), [unit.tag for unit in found]
+
+    def create(unit_type, owner):
+        where = {"x": 8 if owner == 1 else 24, "y": 16}
+        unit = {"unit_type": unit_type, "owner": owner, "pos": where, "quantity": 1}
+        return client.raw(debug={"debug": [{"create_unit": unit}]})
+
+    assert seen()[0] == []
+    for kind, owner in ((first + 6, 1), (first + 8, 1), (74, 2)):
+        assert not create(kind, owner).error
+    assert create(9999, 2).error
+    assert seen()[0] == [], "from the next game loop on"
+    client(step=api.RequestStep(count=1))
+    kinds, tags = seen()
+    assert kinds == [(1, first + 6), (1, first + 8), (2, 74)]
+    client(debug={"debug": [{"kill_unit": {"tag": tags}}]})
+    client(step=api.RequestStep(count=20))
+    assert seen()[0] == []
+    create(first, 1)
+    client(step=api.RequestStep(count=1))
+    assert seen()[0] == [(1, first)]
 
 
 @pytest.mark.parametrize("name", ["8m", "corridor", "2c_vs_64zg", "6h_vs_8z"])

@@ -29,7 +29,7 @@ def install(folder, *, python=sys.executable, build=BUILD):
     binary.chmod(0o755)
     maps = folder / "Maps" / "SMAC_Maps"
     maps.mkdir(parents=True, exist_ok=True)
-    for name in map_names():
+    for name in [*map_names(), "32x32_flat"]:
         (maps / f"{name}.SC2Map").write_bytes(b"stand-in map, not one of StarCraft II's: " + name.encode())
     return folder
 

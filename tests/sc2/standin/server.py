@@ -1,7 +1,7 @@
 """A stand-in for StarCraft II: a test tool that speaks the game's protocol and is not the game.
 
 It is started by PySC2 as ``SC2_x64 -listen 127.0.0.1 -port 12345 -dataDir ... -tempDir ...``, answers s2clientprotocol
-requests over one WebSocket connection and ends with it. Requests that SMAC never sends are refused with an error.
+requests over one WebSocket connection and ends with it. Requests that SMAC and SMACv2 never send are refused.
 """
 
 import argparse
@@ -17,6 +17,7 @@ LAUNCHED, INIT_GAME, IN_GAME = (sc2api_pb2.Status.Value(name) for name in ("laun
 GAME_VERSION = "4.10.0.75689 (stand-in)"
 REPLAY_MARK = b"stand-in replay"
 FOLDER, SUFFIX = "SMAC_Maps/", ".SC2Map"
+FLAT = "32x32_flat"
 _PATIENCE_S = 120.0  # for a client that never comes
 
 
@@ -58,7 +59,7 @@ class Server:
     def _create_game(self, request, response):
         path = request.local_map.map_path
         name = path.removeprefix(FOLDER).removesuffix(SUFFIX)
-        if not request.local_map.map_data or path != f"{FOLDER}{name}{SUFFIX}" or name not in map_names():
+        if not request.local_map.map_data or path != f"{FOLDER}{name}{SUFFIX}" or name not in [*map_names(), FLAT]:
             response.error = sc2api_pb2.ResponseCreateGame.InvalidMapPath
             response.error_details = f"no map {path}"
             return
@@ -73,9 +74,15 @@ class Server:
             raise Refused("join_game before create_game")
         if not request.options.raw:
             raise Refused("the stand-in has the raw interface alone")
-        from game import Game  # here, so that it listens before the simulator is loaded
+        name, seed = self._setup
+        if name == FLAT:
+            from generated import Generated  # here, so that it listens before the simulator is loaded
 
-        self.game = Game(*self._setup)
+            self.game = Generated(seed)
+        else:
+            from game import Game
+
+            self.game = Game(name, seed)
         self.status = IN_GAME
         response.player_id = 1
 
@@ -131,9 +138,21 @@ class Server:
     def _debug(self, request, _response):
         game = self._playing()
         for command in request.debug:
-            if command.WhichOneof("command") != "kill_unit":
-                raise Refused("the stand-in's only debug command is kill_unit")
-            game.kill(command.kill_unit.tag)
+            kind, created = command.WhichOneof("command"), command.create_unit
+            if kind == "kill_unit":
+                game.kill(command.kill_unit.tag)
+            elif kind != "create_unit" or not hasattr(game, "create"):
+                raise Refused(f"the stand-in does not know the debug command {kind} on {game.battle_map.name}")
+            elif not game.create(created.unit_type, created.owner, (created.pos.x, created.pos.y)):
+                raise Refused(f"no unit type {created.unit_type} of player {created.owner}")
+
+    def _data(self, _request, response):
+        """As many unit types as there are; SMACv2 counts them."""
+        from generated import N_TYPES
+
+        self._playing()
+        for number in range(N_TYPES):
+            response.units.add(unit_id=number)
 
     def _save_replay(self, _request, response):
         game = self._playing()
