@@ -267,8 +267,9 @@ def _explain(
     if first["type"] == "extra_forbidden":
         told = advice(prefix, name)
         possible = set(re.findall(rf"{re.escape(prefix)}(\w+)", told)) <= model.model_fields.keys()
-        near = (told if possible else "") or did_you_mean(name, model.model_fields)
-        return f"Unknown setting '{key}'{origin}.{near} Known: {', '.join(sorted(model.model_fields))}."
+        listed = f" Known: {', '.join(sorted(model.model_fields))}."
+        near = told if told and possible else did_you_mean(name, model.model_fields) + listed
+        return f"Unknown setting '{key}'{origin}.{near}"
     if first["type"] == "missing":
         return f"The setting '{key}' is missing: give {key}=... after 'with'."
     field = model.model_fields.get(name)

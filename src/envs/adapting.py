@@ -46,6 +46,11 @@ def import_module(name: str, key: str) -> Any:
                 f"has no {missing}.py.{told}"
             ) from None
         raise UserError(f"env_args.key={key}: {_what_else(package, last, key)}") from None
+    except ImportError as error:  # PettingZoo's way to say that a part of it has moved
+        told = advice("env_args.key", key)
+        if not told:
+            raise
+        raise UserError(f"env_args.key={key}: {' '.join(str(error).split())}{told}") from None
 
 
 def _check_name(name: str, key: str) -> None:
@@ -88,10 +93,8 @@ def check_arguments(accepted: Sequence[str] | None, given: Mapping[str, Any], ke
     """
     for name in given:
         if accepted is not None and name not in accepted:
-            raise UserError(
-                f"env_args.{name} is not an argument of {key}.{did_you_mean(name, accepted)} "
-                f"It accepts: {', '.join(accepted)}."
-            )
+            near = advice("env_args.", name) or did_you_mean(name, accepted)
+            raise UserError(f"env_args.{name} is not an argument of {key}.{near} It accepts: {', '.join(accepted)}.")
 
 
 def discrete_actions(space: Any, who: str) -> tuple[int, int]:

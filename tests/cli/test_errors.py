@@ -79,6 +79,18 @@ MISTAKES = {
         ["--config=qmix", "--env-config=matrix_game", "with", "env_args.game=climb"],
         ["env_args.game=climb", "Did you mean 'climbing'"],
     ),
+    "a part that has moved": (
+        [*ZOO, "env_args.key=pettingzoo.mpe.simple_spread_v3"],
+        ["env_args.key=mpe2.simple_spread_v3"],
+    ),
+    "EPyMARL's key": ([*GYMMA, "env_args.key=pz-mpe-simple-spread-v3"], ["env_args.key=mpe2.simple_spread_v3"]),
+    "EPyMARL's package": (
+        [*GYMMA, "env_args.key=matrixgames:penalty-25-nostate-v0"],
+        ["matrixgames", "env_args.game=penalty env_args.k=-25"],
+    ),
+    "EPyMARL's argument": ([*GYMMA, "env_args.pretrained_wrapper=PretrainedTag"], ["--team prey=fleeing"]),
+    "EPyMARL's algorithm": (["--config=iql_ns", "--env-config=spread"], ["parameter_sharing=none"]),
+    "EPyMARL's controller": ([*SPREAD, "mac=non_shared_mac"], ["parameter_sharing=none"]),
     "no package": ([*ZOO, "env_args.key=nosuch.thing"], ["nosuch", "not installed"]),
     "no module": ([*ZOO, "env_args.key=mpe2.simple_spred_v3"], ["simple_spred_v3", "Did you mean 'simple_spread_v3'"]),
     "no agents' argument": ([*ZOO, "env_args.n_agents=3"], ["env_args.n_agents", "mpe2.simple_spread_v3"]),

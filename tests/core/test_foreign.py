@@ -1,6 +1,7 @@
 """Words of other codebases get the right word; EPyMARL's algorithm files mean here what they mean there."""
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +15,8 @@ from core.settings import config_names
 from core.words import check_options, parse_overrides
 from options import ExperimentSettings, resolve
 from players import StartSettings
+
+DOCS = Path(__file__).parents[2] / "docs"
 
 ROWS = [
     ("algorithm", "iql_ns", "--config=iql with parameter_sharing=none"),
@@ -207,3 +210,15 @@ def test_all_that_differs_is_told_in_one_list(tmp_path):
 def test_a_file_that_is_not_epymarls_is_left_alone():
     content = {"learner": "ppo_learner", "hidden_dim": 3, "mixer": None}
     assert translated(content) == content
+
+
+@pytest.mark.parametrize("page", ["from_epymarl.md", "settings.md"])
+def test_what_the_pages_advise_is_there(page):
+    """Settings and names that stand in what is typed here; columns of EPyMARL's words aside."""
+    lines = (DOCS / page).read_text().splitlines()
+    ours = " ".join(line.split("|")[2] if line.startswith("|") and line.count("|") > 2 else line for line in lines)
+    given = set(re.findall(r"(?<![-\w.<])((?:env_args\.)?[a-z_]+)(?==[\w\[\"-])", ours))
+    assert len(given) > (8 if page == "from_epymarl.md" else 0)
+    assert sorted(given - settings_of_ours() - {"prey", "key"}) == []
+    for option, name in re.findall(r"--(config|env-config)=(\w+)(?![\w/])", ours):
+        assert name in config_names("algs" if option == "config" else "envs")
