@@ -101,6 +101,21 @@ def _settle_lbf(env: Any) -> None:
     env.reset = forgetful_reset
 
 
+def _settle_smaclite(env: Any) -> None:
+    """Make SMAClite (0d6abbe) forget the last episode: its state shows the last actions, which its reset keeps."""
+    reset = env.reset
+
+    def forgetful_reset(**arguments: Any) -> Any:
+        env.last_actions = np.zeros_like(env.last_actions)
+        return reset(**arguments)
+
+    env.reset = forgetful_reset
+
+
+_SETTLE = {"lbforaging": _settle_lbf, "smaclite": _settle_smaclite}
+"""Package -> what its environments need to depend on seed and actions alone."""
+
+
 class GymmaSingle:
     """Adapter for tuples (or lists) of observations, actions and rewards; see :class:`envs.gymma.Gymma`."""
 
@@ -113,8 +128,9 @@ class GymmaSingle:
         kind = box_kind(spaces)
         flat = all(len(space.shape) == 1 for space in spaces) and len(set(sizes)) == 1
         self._plain = flat and kind == "floats"
-        if inner.__class__.__module__.startswith("lbforaging"):
-            _settle_lbf(inner)
+        settle = _SETTLE.get(type(inner).__module__.partition(".")[0])
+        if settle:
+            settle(inner)
         names = range(len(spaces))
         self._names = names
         self._caller = Caller(self._env, tuples=True)

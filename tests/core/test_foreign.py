@@ -29,6 +29,7 @@ ROWS = [
     ("environment", "lbforaging", "env_args.key=lbforaging:Foraging-8x8-2p-3f-v3"),
     ("environment", "rware", "rware:rware-tiny-2ag-v2"),
     ("environment", "smac", "--env-config=sc2"),
+    ("environment", "smaclite", "env_args.key=smaclite:smaclite/2s3z-v0"),
     ("environment", "smacv2", "--env-config=sc2v2"),
     ("environment", "terran_10_vs_11", "--env-config=sc2v2 with env_args.map_name=terran_10_vs_11"),
     ("environment", "3s5z_vs_3s6z", "--env-config=battle with env_args.map_name=3s5z_vs_3s6z"),
