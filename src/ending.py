@@ -31,6 +31,20 @@ def sizes(models: Path, *, removed: int) -> str:
     return f"{line}, in {shown(models)}"
 
 
+def last_good(models: Path, loaded: Path | None) -> str:
+    """Where a training that has diverged can go on in another way.
+
+    Args:
+        models: folder of its checkpoints.
+        loaded: what it was begun from.
+    """
+    steps = checkpoint.steps(models)
+    path = models / str(steps[-1]) if steps else loaded
+    if path is None:
+        return "Nothing was saved before."
+    return f"The last good checkpoint: checkpoint_path={shown(path)} trains on from its networks under other settings."
+
+
 def return_name(experiment: Experiment) -> str:
     """The return's name in the metrics: of the first team that learns where there are several."""
     teams = experiment.teams

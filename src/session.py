@@ -21,6 +21,7 @@ from components import checkpoint
 from core.memory import amount
 from experiment import Experiment
 from filming import film
+from learners.diverging import Diverged
 from observers.console import Console
 from observers.interrupts import Interrupted, announce, closing, interrupts
 from observers.sacred_files import AtomicFileObserver
@@ -128,11 +129,8 @@ class Session:
         """What Sacred runs; the result is the last test return."""
         s = self.settings
         self.folder = self.files.basedir / str(_run._id)
-        self.token = (
-            f"{self.options.title}_seed{s.seed}_{self.task}_{time.strftime('%Y%m%d_%H%M%S')}_{_run._id}".replace(
-                ":", "-"
-            )
-        )
+        when = time.strftime("%Y%m%d_%H%M%S")
+        self.token = f"{self.options.title}_seed{s.seed}_{self.task}_{when}_{_run._id}".replace(":", "-")
         self.models = self.root / "models" / self.token
         self._inform(_run.info)
         self.console = Console(t_max=s.t_max, test_interval=s.test_interval, env=s.env, quiet=s.quiet)
@@ -155,6 +153,8 @@ class Session:
             self._header()
             self._play(_run)
             status = "COMPLETED"
+        except Diverged as error:
+            raise Diverged(f"{error} {ending.last_good(self.models, self.loaded)}") from None
         except Interrupted as interrupted:
             status = "INTERRUPTED"
             self._save_last(torn=interrupted.torn)

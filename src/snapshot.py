@@ -17,6 +17,7 @@ from core.comparing import different
 from core.errors import UserError
 from core.settings import TEAM
 from experiment import Experiment
+from learners.diverging import check_networks
 from options import Options
 from resuming import in_words, shape_differences
 from team import Team
@@ -31,7 +32,13 @@ def parts(experiment: Experiment, *, sink: Mapping[str, Any], run: str) -> dict[
         experiment: between two iterations.
         sink: what waits to be logged (``Sink.state_dict``).
         run: results folder of the run.
+
+    Raises:
+        Diverged: what would be saved is not finite.
     """
+    for name, learner in ((name, team.learner) for name, team in experiment.teams.items()):
+        if learner is not None:
+            check_networks(name, learner, t_env=experiment.t_env)
     files: dict[str, Any] = {"settings.pt": experiment.options.flat(exact=True)}
     for team in experiment.teams:
         files |= {name: network.state_dict() for name, network in _networks(experiment, team)}

@@ -19,6 +19,7 @@ from core.memory import enough_memory
 from core.protocols import Imitator
 from core.seeding import numpy_generator, torch_generator
 from envs.scripted import make_player
+from learners.diverging import check_updates
 from options import Options
 from players import Player, StartSettings, guide
 from resuming import shape_differences
@@ -154,7 +155,7 @@ class Team:
     def _guided(self, episode: int) -> bool:
         return self.guide is not None and episode < self.start.warm_start_episodes
 
-    def learn(self, batch: EpisodeBatch, *, episode: int, t_env: int) -> Iterator[Metrics]:
+    def learn(self, batch: EpisodeBatch, *, episode: int, t_env: int) -> list[Metrics]:
         """Learn from newly gathered episodes: once from them, or as often as is due from the replay.
 
         Args:
@@ -162,12 +163,27 @@ class Team:
             episode: episodes gathered so far, these included.
             t_env: environment steps when their gathering began.
 
-        Yields:
+        Returns:
             the metrics of each update.
+
+        Raises:
+            Diverged: a loss or a gradient is not finite.
         """
         if self.learner is None:
-            return
+            return []
         self.learner.observe(batch)
+        try:
+            metrics = list(self._updates(batch, episode, t_env))
+        except Exception:  # some functions of torch refuse nan
+            self._check_updates(batch, t_env)
+            raise
+        self._check_updates(batch, t_env)
+        return metrics
+
+    def _check_updates(self, batch: EpisodeBatch, t_env: int) -> None:
+        check_updates(self.spec.name, self.learner, batch, self.replay, t_env=t_env)
+
+    def _updates(self, batch: EpisodeBatch, episode: int, t_env: int) -> Iterator[Metrics]:
         before = episode - batch.n_episodes
         if self.replay is None:
             yield self._learn_once(batch, t_env=t_env, guided=self._guided(before))

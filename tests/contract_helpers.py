@@ -1,5 +1,7 @@
 """What tests of whole experiments share."""
 
+import contextlib
+
 
 class Recorder:
     """A sink that remembers."""
@@ -13,6 +15,9 @@ class Recorder:
 
     def episodes(self, stats, t_env, *, prefix=""):
         (self.tests if prefix else self.stats).append((t_env, prefix, stats))
+
+    def testing(self):
+        return contextlib.nullcontext()
 
     def progress(self, t_env):
         pass

@@ -36,6 +36,7 @@ class Optimizer:
         self.parameters = list(parameters)
         self.grad_norm_clip = grad_norm_clip
         self._optimizer: torch.optim.Optimizer
+        self._steps: list[tuple[Tensor, Tensor]] = []
         if kind == "adam":
             self._optimizer = torch.optim.Adam(self.parameters, lr=lr, eps=eps, fused=True)
         else:
@@ -47,7 +48,14 @@ class Optimizer:
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self.parameters, self.grad_norm_clip, foreach=True)
         self._optimizer.step()
-        return norm.detach()
+        norm = norm.detach()
+        self._steps.append((loss.detach(), norm))
+        return norm
+
+    def take_steps(self) -> list[tuple[Tensor, Tensor]]:
+        """Return loss and gradient norm of every step since the last call, on the device: nobody has waited for it."""
+        steps, self._steps = self._steps, []
+        return steps
 
     def state_dict(self) -> dict[str, Any]:
         """State of the optimiser."""

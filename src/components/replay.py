@@ -105,6 +105,11 @@ class Replay:
         self.position = int((self.position + batch.n_episodes) % self.capacity)
         self.size = min(self.size + batch.n_episodes, self.capacity)
 
+    def not_finite(self) -> list[str]:
+        """Names of the arrays that hold nan or infinities; reads all of them."""
+        floats = {key: array for key, array in self.arrays.items() if array.dtype.kind == "f"}
+        return [key for key, array in floats.items() if not all(np.isfinite(row).all() for row in array[: self.size])]
+
     def can_sample(self, n_episodes: int) -> bool:
         """Whether there are that many episodes."""
         return self.size >= n_episodes

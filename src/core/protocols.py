@@ -80,6 +80,10 @@ class Learner(Protocol):
         """One training iteration."""
         ...
 
+    def not_finite(self) -> str:
+        """Say what was not finite in the updates since the last call, "" where all was."""
+        ...
+
     def state_dict(self) -> dict[str, Any]:
         """Everything that an exact resume needs."""
         ...

@@ -104,6 +104,23 @@ class BaseLearner:
             parameters, kind=s.optimizer, lr=lr, grad_norm_clip=s.grad_norm_clip, alpha=s.optim_alpha, eps=s.optim_eps
         )
 
+    def not_finite(self) -> str:
+        """Say which loss or gradient was not finite since the last call, "" where all were; waits for the device once.
+
+        To be asked after every update: what follows from such an update is worth nothing.
+        """
+        steps = {name: optimizer.take_steps() for name, optimizer in self.optimizers().items()}
+        numbers = [number for pairs in steps.values() for pair in pairs for number in pair]
+        if not numbers or torch.stack(numbers).isfinite().all():
+            return ""
+        for name, pairs in steps.items():
+            whose = "" if name == "opt" else f" of the {name.removesuffix('_opt')}"
+            for loss, norm in pairs:
+                for what, number in (("loss", loss), ("gradient's norm", norm)):
+                    if not number.isfinite():
+                        return f"the {what}{whose} became {float(number)}"
+        raise AssertionError("a number that is not finite was found and lost")
+
     def networks(self) -> dict[str, nn.Module]:
         """File name (without .th) -> network, as EPyMARL's users know them."""
         raise NotImplementedError
