@@ -76,9 +76,9 @@ def parse_overrides(words: Sequence[str]) -> dict[str, Any]:
     return layer
 
 
-def _pairs(words: Sequence[str]) -> Iterator[tuple[str, str]]:
+def _pairs(given: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Words and what is wrong with their spaces (empty where nothing is)."""
-    rest, before = list(words), ""
+    rest, before = list(given), ""
     while rest:
         word = rest.pop(0)
         after = rest[0] if rest else ""
@@ -93,10 +93,12 @@ def _pairs(words: Sequence[str]) -> Iterator[tuple[str, str]]:
             before = word
             yield word, ""
         else:
-            joined = f" If it belongs to the value before it, put quotes around both: '{before} {word}'."
+            while rest and "=" not in rest[0] and not (len(rest) > 1 and rest[1].startswith("=")):
+                parts.append(rest.pop(0))
+            words = " ".join(parts)
+            joined = f" If it belongs to the value before it, put quotes around all of it: '{before} {words}'."
             told = "after 'with' come key=value pairs, e.g. lr=0.001."
-            yield "", f"Cannot read '{word}': {told}{joined if before else ''}"
-            before = f"{before} {word}" if before else ""
+            yield "", f"Cannot read '{words}': {told}{joined if before else ''}"
 
 
 def _enter(layer: dict[str, Any], word: str) -> None:

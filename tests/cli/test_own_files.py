@@ -6,6 +6,7 @@ from options import resolve
 
 MINE = "name: mine\nlearner: q_learner\nmixer: vdn\naction_selector: epsilon_greedy\nbatch_size: 4\nhidden_dim: 8\n"
 LBF = "env_args.key=lbforaging:Foraging-5x5-2p-1f-v3"
+KEEP = "keep_replay_buffer=true"
 
 
 def test_an_algorithm_and_an_environment_outside_of_our_folder(cli, tools, tmp_path):
@@ -13,7 +14,7 @@ def test_an_algorithm_and_an_environment_outside_of_our_folder(cli, tools, tmp_p
     (tmp_path / "own" / "mine.yaml").write_text(MINE)
     (tmp_path / "own" / "game.yaml").write_text("env: matrix_game\nenv_args: {game: qtran}\n")
     words = ["--config=own/mine.yaml", "--env-config=own/game.yaml", "with"]
-    outcome = cli(*words, *tools.TINY, "t_max=200", "seed=1")
+    outcome = cli(*words, *tools.TINY, KEEP, "t_max=200", "seed=1")
     assert (outcome.status, outcome.err) == (0, "")
     (folder,) = cli.runs()
     assert folder.relative_to(cli.results).parts[:3] == ("sacred", "mine", "matrix_game-qtran")
@@ -33,7 +34,7 @@ def test_the_name_of_a_file_is_the_algorithms_where_it_gives_none(cli, tmp_path)
 def test_a_team_plays_an_algorithm_of_ones_own(cli, tools, tmp_path):
     (tmp_path / "mine.yaml").write_text(MINE)
     chase = ["--config=iql", "--env-config=simple_tag", "--team", "prey=mine.yaml"]
-    outcome = cli(*chase, "with", *tools.TINY, "t_max=200", "batch_size=4", "seed=1")
+    outcome = cli(*chase, "with", *tools.TINY, KEEP, "t_max=200", "batch_size=4", "seed=1")
     assert (outcome.status, outcome.err) == (0, "")
     (folder,) = cli.runs()
     assert folder.parts[-3] == "iql_prey-mine"
@@ -63,7 +64,7 @@ def test_a_layout_of_several_lines_reaches_its_constructor():
 
 
 def test_a_tuple_stays_one_when_a_run_is_resumed(cli, tools):
-    words = [LBF, "env_args.field_size=(6, 6)", "env_args.n_workers=1", "seed=1", "t_max=60", "batch_size=8"]
+    words = [LBF, KEEP, "env_args.field_size=(6, 6)", "env_args.n_workers=1", "seed=1", "t_max=60", "batch_size=8"]
     outcome = cli("--config=iql", "--env-config=gymma", "with", *tools.TINY, *words, "test_nepisode=0")
     assert (outcome.status, outcome.err) == (0, "")
     (folder,) = cli.runs()
