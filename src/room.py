@@ -51,8 +51,8 @@ def make_room(options: Options, spec: EnvSpec, rewards: Rewards) -> dict[str, in
     if machine is not None and gathered > machine:
         raise UserError(
             f"batch_size_run={s.batch_size_run} episodes of up to {spec.episode_limit:,} steps take "
-            f"{amount(gathered)}, more than the {amount(machine)} of this machine: lower batch_size_run or "
-            "env_args.time_limit."
+            f"{amount(gathered)}, more than the {amount(machine)} that this process may have: lower "
+            "batch_size_run or env_args.time_limit."
         )
     needing = [team for team in spec.teams if _replays(options.player_of(team.name))]
     if not needing:
@@ -62,10 +62,11 @@ def make_room(options: Options, spec: EnvSpec, rewards: Rewards) -> dict[str, in
         team.name: _buffer(options, team, spec.episode_limit, rewards.dim(team), had.get(team.name)) for team in needing
     }
     resumed = options.resume_from is not None
-    mend = "resume it where there is more" if resumed else "lower buffer_size or give buffer_dtype=float16"
+    halve = any(_can_halve(options, team) for team in needing) * " or give buffer_dtype=float16"
+    mend = "resume it where there is more" if resumed else f"lower buffer_size{halve}"
     episodes = _shares(buffers, s.buffer_memory, machine, mend)
     for name, number in episodes.items():
-        _check_enough(options, name, number)
+        _check_enough(options, name, number, halve)
     return episodes
 
 
@@ -85,6 +86,11 @@ def make_env(options: Options, slots: int) -> VecEnv:
     """
     with enough_memory(f"{slots} environments at once", "lower n_envs (or batch_size_run) and test_n_envs"):
         return options.classes["env"](slots, options.env_args)
+
+
+def _can_halve(options: Options, team: TeamSpec) -> bool:
+    floats = "floats" in (team.obs_kind, team.state_kind)
+    return floats and options.player_of(team.name).learner.buffer_dtype == "float32"
 
 
 def _replays(player: Player) -> bool:
@@ -108,7 +114,7 @@ def _shares(buffers: Mapping[str, _Buffer], given: float | None, machine: int | 
     most = budget if given is not None else machine  # a number that was asked for may take all that there is
     fixed = sum(one.episodes * one.each for one in buffers.values() if one.fixed)
     if most is not None and fixed > most:
-        where = "this machine has" if given is None else f"buffer_memory={given:g} (GiB) allows"
+        where = "this process may have" if given is None else f"buffer_memory={given:g} (GiB) allows"
         raise UserError(
             f"A full replay buffer takes {amount(fixed)}, more than the {amount(most)} that {where}: {mend}."
         )
@@ -117,7 +123,7 @@ def _shares(buffers: Mapping[str, _Buffer], given: float | None, machine: int | 
     return {name: one.episodes if one.fixed else int(one.episodes * factor) for name, one in buffers.items()}
 
 
-def _check_enough(options: Options, team: str, episodes: int) -> None:
+def _check_enough(options: Options, team: str, episodes: int, halve: str) -> None:
     run, learner = options.experiment.batch_size_run, options.player_of(team).learner
     if episodes >= max(learner.batch_size, run):
         return
@@ -126,6 +132,5 @@ def _check_enough(options: Options, team: str, episodes: int) -> None:
         raise UserError(f"buffer_size={episodes} must hold at least {needed}.")
     raise UserError(
         f"The replay of {team} has memory for {episodes} of buffer_size={learner.buffer_size:,} episodes, but must "
-        f"hold at least {needed}: raise buffer_memory (GiB), lower these or env_args.time_limit, or give "
-        "buffer_dtype=float16."
+        f"hold at least {needed}: raise buffer_memory (GiB), lower these or env_args.time_limit{halve}."
     )

@@ -85,7 +85,9 @@ def test_half_precision_has_room_for_more(make):
 
 def test_a_number_of_the_command_line_is_kept_or_refused(make):
     assert capacity(make("buffer_size=30", machine=41)) == {"agents": 30}  # more than a quarter
-    with pytest.raises(UserError, match="takes 35 KiB, more than the 34 KiB that this machine has: lower buffer_size"):
+    with pytest.raises(
+        UserError, match="takes 35 KiB, more than the 34 KiB that this process may have: lower buffer_size"
+    ):
         make("buffer_size=42", machine=41)
     with pytest.raises(
         UserError, match=r"more than the 17 KiB that buffer_memory=1.*e-05 \(GiB\) allows: lower buffer_size"
@@ -98,6 +100,14 @@ def test_too_few_episodes_for_a_batch_are_refused(make):
         make(gib(3))
     with pytest.raises(UserError, match="buffer_size=3 must hold at least batch_size=4 and batch_size_run=4"):
         make("buffer_size=3")
+
+
+def test_half_precision_is_offered_where_it_helps(make):
+    for words, offered in (([], True), (["buffer_dtype=float16"], False), (["env_args.kind=image"], False)):
+        for more in (gib(0), "buffer_size=1000000"):
+            with pytest.raises(UserError) as told:
+                make(*words, more, machine=40)
+            assert ("buffer_dtype=float16" in str(told.value)) == offered
 
 
 def test_several_teams_share(make):
