@@ -143,9 +143,9 @@ class Vmas:
     actions are never available; an action is a direction per axis (and a word, where agents speak). The state is all
     observations in a row. ``time_limit`` truncates, the scenario's own end terminates.
 
-    Every episode starts from a random state of its own seed. A scenario that draws in its steps too (noise, targets
-    that come anew) draws for all worlds of a simulation at once, so there an episode depends on its neighbours as
-    well, unless ``batched`` is false.
+    Every episode starts from a random state of its own seed. It depends on that and the actions alone where ``batched``
+    is false. In a batch VMAS looks for contacts in all worlds at once, and a scenario that draws in its steps too
+    (noise, targets that come anew) draws for all, so an episode depends on its neighbours as well.
 
     An episode in which a world gives numbers that are not finite is dropped (``failed``).
 
