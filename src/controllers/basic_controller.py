@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from components.action_selectors import SELECTORS, greedy, policy_log_probs
 from components.schedules import LinearSchedule
@@ -74,7 +75,7 @@ class BasicController:
         self.agents = Grouped(self._make_agent, self.groups).to(device)
         self.begin(1)
 
-    def _make_agent(self, agents: list[int]) -> RNNAgent:
+    def _make_agent(self, agents: list[int]) -> nn.Module:
         spec, s = self.spec, self.settings
         unit = UNIT[spec.obs_kind]
         return RNNAgent(self.input_dim, spec.n_actions, hidden_dim=s.hidden_dim, use_rnn=s.use_rnn, unit=unit)
@@ -113,17 +114,23 @@ class BasicController:
             if self.spec.obs_kind == "image":
                 self._obs_input.div_(UNIT["image"])
             available = torch.from_numpy(step.available).to(self.device)
-            values, self._hidden = self.agents.step(self._inputs, self._hidden)
-            if greedy_policy:
-                actions = greedy(values, available)
-            else:
-                epsilon = self.settings.evaluation_epsilon if t_env is None else self.epsilon(t_env)
-                generator = self.generators["test_policy" if t_env is None else "explore"]
-                select = SELECTORS[self.settings.action_selector]
-                actions = select(values, available, epsilon=epsilon, generator=generator)
+            actions = self._choose(available, self._rule(t_env, greedy_policy))
             if self.settings.obs_last_action:
                 self._last_action.zero_().scatter_(-1, actions.unsqueeze(-1), 1.0)
             return actions.cpu().numpy()
+
+    def _rule(self, t_env: int | None, greedy_policy: bool) -> Callable[[Tensor, Tensor], Tensor]:
+        """How actions are chosen from values and what is available."""
+        if greedy_policy:
+            return greedy
+        epsilon = self.settings.evaluation_epsilon if t_env is None else self.epsilon(t_env)
+        generator = self.generators["test_policy" if t_env is None else "explore"]
+        return partial(SELECTORS[self.settings.action_selector], epsilon=epsilon, generator=generator)
+
+    def _choose(self, available: Tensor, select: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+        """Actions int64 [N, A] from the present inputs; available bool [N, A, U]."""
+        values, self._hidden = self.agents.step(self._inputs, self._hidden)
+        return select(values, available)
 
     def inputs(self, batch: EpisodeBatch) -> Tensor:
         """The networks' inputs over whole episodes, of the observations' kind: [B, T+1, A, I]."""

@@ -21,10 +21,10 @@ from core.errors import UserError
 from estimators import surrogates
 from estimators.masked import masked_mean
 from learners.base import BaseLearner, LearnerSettings
-from learners.critics.part import EVERY, CriticPart, CriticSettings, Iteration, Rows, mean_metrics
+from learners.critics.part import EVERY, CriticPart, Iteration, Rows, TargetSettings, mean_metrics
 
 
-class ActorCriticSettings(CriticSettings):
+class ActorCriticSettings(TargetSettings):
     """What every actor-critic learner reads."""
 
     entropy_coef: float = Field(0.001, ge=0, description="Weight of the entropy bonus at the start.")
@@ -110,7 +110,7 @@ class ActorCriticLearner(BaseLearner):
         """One training iteration on the episodes that the present policy has just gathered."""
         log_pi = self.controller.log_policy(batch, t_env=t_env)
         it = self.freeze(batch, log_pi.detach())
-        metrics = self.critic.fit(it) if self.critic.fits_first else {}
+        metrics = self.critic.before(it)
         advantages, more = self._credit(it, None)
         metrics.update(more)
         epochs = 0
@@ -125,8 +125,7 @@ class ActorCriticLearner(BaseLearner):
             metrics.update(self._epoch(it, log_pi, advantages, t_env))
             epochs += 1
         metrics["epochs"] = float(epochs)
-        if not self.critic.fits_first:
-            metrics.update(self.critic.fit(it))
+        metrics.update(self.critic.behind(it))
         metrics.update(self.after(it, t_env=t_env))
         return metrics
 
@@ -205,7 +204,10 @@ class ActorCriticLearner(BaseLearner):
         per_decision, metrics = self.objective(it, log_pi, advantages)
         pg_loss = masked_mean(per_decision, it.weights)
         entropy = masked_mean(surrogates.entropy(log_pi), it.weights)
-        grad_norm = self.actor_optimizer.step(pg_loss - entropy_coef * entropy)
+        loss = pg_loss - entropy_coef * entropy
+        beside, more = self.critic.beside(it)
+        grad_norm = self.actor_optimizer.step(loss if beside is None else loss + beside)
+        metrics.update(more)
         metrics.update(pg_loss=pg_loss.detach(), entropy=entropy.detach(), agent_grad_norm=grad_norm)
         return metrics
 

@@ -13,11 +13,12 @@ from estimators.masked import masked_mean, masked_standardise
 from learners.base import LearnerSettings
 from learners.critics.part import Iteration
 from learners.critics.state_value import StateValue, StateValueSettings
+from learners.critics.value_part import ValuePart
 from learners.proximal import ProximalLearner, ProximalSettings
 
 
-class PPOSettings(StateValueSettings, ProximalSettings):
-    """What IA2C, MAA2C, IPPO and MAPPO read: one learner, ``critic_input`` and ``surrogate`` tell them apart."""
+class SurrogateSettings(ProximalSettings):
+    """What actors against state values read."""
 
     surrogate: Literal["ppo", "clip", "policy_gradient"] = Field(
         "ppo", description="PPO's min(...), its clipped part alone, or A log pi (A2C: epochs=1)."
@@ -27,18 +28,12 @@ class PPOSettings(StateValueSettings, ProximalSettings):
     )
 
 
-class PPOLearner(ProximalLearner):
+class StateValueLearner(ProximalLearner):
     """Actors against state values: A_ti = G_ti - V_i(x_ti), with GAE where ``returns=td_lambda`` without a target."""
 
-    Settings: type[LearnerSettings] = PPOSettings
     individual_rewards = True
-    critic: StateValue
-    settings: PPOSettings
-
-    def make_critic(self) -> StateValue:
-        """V_i(x), in groups as the actors."""
-        groups = self.controller.groups
-        return StateValue(self, self.settings, groups, reward_dim=self.reward_dim, minibatches=self.minibatches)
+    critic: ValuePart
+    settings: SurrogateSettings
 
     def credit(self, it: Iteration, log_pi: Tensor | None) -> tuple[Tensor, Metrics]:
         """Advantages of the executed actions: [B, T, A]."""
@@ -59,3 +54,25 @@ class PPOLearner(ProximalLearner):
             return surrogates.policy_gradient(taken, advantages), {}
         ratio = self.ratio(it, log_pi)
         return self.clipped(it, ratio, surrogates.SURROGATES[s.surrogate](ratio, advantages, s.eps_clip))
+
+
+class PPOSettings(StateValueSettings, SurrogateSettings):
+    """What IA2C, MAA2C, IPPO and MAPPO read: one learner, ``critic_input`` and ``surrogate`` tell them apart."""
+
+
+class PPOLearner(StateValueLearner):
+    """Actors with networks of their own, V of the observation or the state."""
+
+    Settings: type[LearnerSettings] = PPOSettings
+    settings: PPOSettings
+
+    def make_critic(self) -> StateValue:
+        """V_i(x), in groups as the actors."""
+        return StateValue(
+            self,
+            self.settings,
+            self.controller.groups,
+            reward_dim=self.reward_dim,
+            minibatches=self.minibatches,
+            lags=self.settings.target_critic,
+        )

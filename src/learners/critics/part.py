@@ -9,6 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from components.optimizer import Optimizer
 from components.target import Target
 from core.data import EpisodeBatch, Metrics
 from estimators.masked import masked_mean
@@ -17,15 +18,20 @@ from learners.base import BaseLearner, LearnerSettings
 from modules.sharing import Grouped
 
 
-class CriticSettings(LearnerSettings):
+class TargetSettings(LearnerSettings):
     """What every critic reads."""
 
-    critic_lr: float | None = Field(None, gt=0, description="The critic's learning rate; null is the actor's lr.")
-    critic_hidden_dim: int = Field(64, ge=1, description="Width of the critic's two hidden layers.")
     critic_updates: int = Field(1, ge=1, description="Gradient steps of the critic on each batch.")
     returns: Literal["n_step", "td_lambda"] = Field("n_step", description="Targets of the critic.")
     q_nstep: int = Field(10, ge=1, description="n of n-step targets.")
     td_lambda: float = Field(0.8, ge=0, le=1, description="lambda of TD(lambda) targets.")
+
+
+class CriticSettings(TargetSettings):
+    """What critics with networks of their own read."""
+
+    critic_lr: float | None = Field(None, gt=0, description="The critic's learning rate; null is the actor's lr.")
+    critic_hidden_dim: int = Field(64, ge=1, description="Width of the critic's hidden layers.")
 
 
 Rows = Tensor | slice
@@ -85,12 +91,17 @@ class CriticPart:
     """Fitted before credit is assigned (else after the actors have moved)."""
 
     def __init__(
-        self, learner: BaseLearner, settings: CriticSettings, groups: list[list[int]], *, lags: bool = True
+        self, learner: BaseLearner, settings: TargetSettings, groups: list[list[int]], *, lags: bool = True
     ) -> None:
         self.spec, self.device, self.critic = learner.spec, learner.device, settings
         self.net = Grouped(self.make, groups).to(self.device)
         self.target = Target(self.net, settings.target_update_interval_or_tau) if lags else None
-        self.optimizer = learner.make_optimizer(list(self.net.parameters()), settings.critic_lr or settings.lr)
+        self.optimizer = self.make_optimizer(learner)
+
+    def make_optimizer(self, learner: BaseLearner) -> Optimizer:
+        """Build what moves the networks."""
+        own_lr = self.critic.critic_lr if isinstance(self.critic, CriticSettings) else None
+        return learner.make_optimizer(list(self.net.parameters()), own_lr or self.critic.lr)
 
     def make(self, agents: list[int]) -> nn.Module:
         """Build the network of a group of agents."""
@@ -107,6 +118,18 @@ class CriticPart:
     def fit(self, it: Iteration) -> Metrics:
         """Fit the networks to this iteration's episodes."""
         raise NotImplementedError
+
+    def before(self, it: Iteration) -> Metrics:
+        """What happens before credit is assigned: the fit, where it comes first."""
+        return self.fit(it) if self.fits_first else {}
+
+    def beside(self, it: Iteration) -> tuple[Tensor | None, Metrics]:
+        """What the actors' steps minimise too (a critic that shares their networks) on these episodes."""
+        return None, {}
+
+    def behind(self, it: Iteration) -> Metrics:
+        """What happens once the actors have moved: the fit, where it comes last."""
+        return {} if self.fits_first else self.fit(it)
 
     def returns(self, it: Iteration, values: Tensor) -> Tensor:
         """Targets [B, T, A] of all executed steps from values [B, T+1, A] (row t: before step t)."""
@@ -129,14 +152,17 @@ class CriticPart:
         grad_norm = self.optimizer.step(loss)
         if self.target is not None:
             self.target.update()
-        with torch.no_grad():
-            return {
-                "critic_loss": loss.detach(),
-                "critic_grad_norm": grad_norm,
-                "td_error_abs": masked_mean(error.abs(), mask),
-                "q_taken_mean": masked_mean(taken, mask),
-                "target_mean": masked_mean(target, mask),
-            }
+        return self.metrics(error, loss, taken=taken, target=target, mask=mask) | {"critic_grad_norm": grad_norm}
+
+    @torch.no_grad()
+    def metrics(self, error: Tensor, loss: Tensor, *, taken: Tensor, target: Tensor, mask: Tensor) -> Metrics:
+        """What is told of a loss; the arguments are those of :meth:`descend`."""
+        return {
+            "critic_loss": loss.detach(),
+            "td_error_abs": masked_mean(error.abs(), mask),
+            "q_taken_mean": masked_mean(taken, mask),
+            "target_mean": masked_mean(target, mask),
+        }
 
     def state_dict(self) -> dict[str, Any]:
         """What an exact resume needs beside networks and optimiser."""
