@@ -33,6 +33,8 @@ ROWS = {
     "iql": ("iql", "spread", []),
     "asae": ("asae", "spread", []),
     "coma_pymarl": ("coma_pymarl", "spread", []),
+    "mat": ("mat", "spread", []),
+    "mat_dec": ("mat_dec", "spread", []),
     "vdn-gru-8": ("vdn", "spread", ["use_rnn=true", "episodes_per_update=8"]),
     "qmix-gru-8": ("qmix", "spread", ["use_rnn=true", "episodes_per_update=8"]),
     "asae-paper": ("asae", "spread", ["batch_size_run=4", "env_args.time_limit=150", "gamma=0.98"]),
@@ -44,6 +46,7 @@ ROWS_LBF = {
     "coma-lbf": ("coma", "gymma", LBF),
 }
 ROWS_BATTLE = {f"coma-{name}": ("coma", "battle", [f"env_args.map_name={name}"]) for name in ("3m", "2s3z", "MMM2")}
+ROWS_BATTLE["mat-8m"] = ("mat", "battle", ["env_args.map_name=8m", "batch_size_run=10"])
 PAPER = [f"batch_size_run={WORLDS}", f"env_args.time_limit={STEPS}"]
 ROWS_PAPER = {
     f"{name}-fig5": (name, "spread_paper", [*PAPER, *REPLAYED.get(name, ())])

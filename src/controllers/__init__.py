@@ -3,4 +3,6 @@
 REGISTRY: dict[str, str] = {
     "basic_mac": "controllers.basic_controller:BasicController",
     "asae_mac": "controllers.asae_controller:ASAEController",
+    "mat_mac": "controllers.mat_controller:MATController",
+    "mat_dec_mac": "controllers.mat_controller:MATDecController",
 }

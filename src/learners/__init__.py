@@ -3,6 +3,8 @@
 REGISTRY: dict[str, str] = {
     "asae_learner": "learners.asae_learner:ASAELearner",
     "coma_learner": "learners.coma_learner:COMALearner",
+    "mat_dec_learner": "learners.mat_learner:MATDecLearner",
+    "mat_learner": "learners.mat_learner:MATLearner",
     "ppo_learner": "learners.ppo_learner:PPOLearner",
     "q_learner": "learners.q_learner:QLearner",
 }

@@ -15,6 +15,7 @@ from core.registry import load
 from core.settings import config_names, config_path, read_yaml
 
 ALGORITHMS = config_names("algs")
+ONE_NETWORK = {"mat"}  # all agents in one network, without recurrence
 ON_POLICY = [name for name in ALGORITHMS if name.startswith(("asae", "coma"))]
 
 
@@ -32,6 +33,16 @@ def weights(experiment):
         for file, network in part.learner.networks().items()
         for key, value in network.state_dict().items()
     }
+
+
+def grouped(algorithm, sharing):
+    """Several networks, where an algorithm can have them."""
+    return [] if algorithm in ONE_NETWORK else [f"parameter_sharing={sharing}"]
+
+
+def differ(first, second):
+    """Whether two networks of one kind have other weights."""
+    return not all(torch.equal(*pair) for pair in zip(first.parameters(), second.parameters(), strict=True))
 
 
 def assert_equal(first, second, path=""):
@@ -54,7 +65,20 @@ def assert_equal(first, second, path=""):
 
 
 def test_no_algorithm_is_forgotten():
-    assert {"asae", "coma", "coma_pymarl", "iql", "vdn", "qmix", "ia2c", "maa2c", "ippo", "mappo"} <= set(ALGORITHMS)
+    assert {
+        "asae",
+        "coma",
+        "coma_pymarl",
+        "iql",
+        "vdn",
+        "qmix",
+        "ia2c",
+        "maa2c",
+        "ippo",
+        "mappo",
+        "mat",
+        "mat_dec",
+    } <= set(ALGORITHMS)
 
 
 @pytest.mark.parametrize("use_rnn", [True, False])
@@ -62,6 +86,10 @@ def test_no_algorithm_is_forgotten():
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_trains(make_experiment, algorithm, sharing, use_rnn):
     """All numbers stay finite, and every parameter of every agent network moves."""
+    if algorithm in ONE_NETWORK and (use_rnn or sharing != "full"):
+        with pytest.raises(UserError, match="use_rnn=True" if use_rnn else "MAT is one network"):
+            make_experiment(algorithm, f"parameter_sharing={sharing}", f"use_rnn={use_rnn}")
+        return
     experiment = make_experiment(algorithm, f"parameter_sharing={sharing}", f"use_rnn={use_rnn}")
     team = experiment.teams["agents"]
     before = weights(experiment)
@@ -76,7 +104,7 @@ def test_trains(make_experiment, algorithm, sharing, use_rnn):
     nets = team.controller.agents.nets
     assert len(nets) == {"full": 1, "none": 3}.get(sharing, 2)
     for first, second in itertools.pairwise(nets):
-        assert not torch.equal(first.fc2.weight, second.fc2.weight)
+        assert differ(first, second)
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
@@ -106,7 +134,7 @@ def weights_after(experiment, n=3):
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_images_teach_what_their_floats_teach(make_experiment, algorithm, joint):
     """Bytes from the environment to the networks: the same training as with floats between 0 and 1."""
-    words = ["obs_last_action=true", f"env_args.joint_obs={joint}", "parameter_sharing=[0, 1, 0]"]
+    words = ["obs_last_action=true", f"env_args.joint_obs={joint}", *grouped(algorithm, [0, 1, 0])]
     if algorithm in ON_POLICY:
         words += ["obs_individual_obs=true", "critic_last_action=true"]
     images = make_experiment(algorithm, *words, "env_args.kind=image")
@@ -129,7 +157,7 @@ def test_images_teach_what_their_floats_teach(make_experiment, algorithm, joint)
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_saved_and_loaded_runs_go_on_bit_for_bit(make_experiment, tmp_path, algorithm, kind):
     """Through files: networks, optimisers, targets, statistics, random streams and the replay buffer."""
-    words = ["parameter_sharing=[0, 1, 0]", "target_update_interval_or_tau=3", f"env_args.kind={kind}"]
+    words = [*grouped(algorithm, [0, 1, 0]), "target_update_interval_or_tau=3", f"env_args.kind={kind}"]
     first, second = make_experiment(algorithm, *words), make_experiment(algorithm, *words)
     iterate(first)
     parts = {}
@@ -184,7 +212,7 @@ def test_two_teams(make_experiment, algorithm):
     assert returns.keys() == {"red", "blue"}
     np.testing.assert_allclose(returns["red"], -returns["blue"])  # a game between them
     red, blue = (experiment.teams[name].controller.agents for name in ("red", "blue"))
-    assert not torch.equal(red.nets[0].fc2.weight, blue.nets[0].fc2.weight)
+    assert differ(red, blue)
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)

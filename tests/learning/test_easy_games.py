@@ -28,6 +28,7 @@ ON_POLICY = [
     "target_update_interval_or_tau=0.1",
     "use_rnn=false",
 ]
+SHARED_CRITIC = [word for word in ON_POLICY if not word.startswith(("critic_lr", "critic_hidden_dim"))]
 LEARNERS = {
     "iql": OFF_POLICY,
     "vdn": OFF_POLICY,
@@ -42,6 +43,8 @@ LEARNERS = {
     "ippo": [*ON_POLICY, "epochs=4"],
     "mappo": [*ON_POLICY, "epochs=4", "num_mini_batch=2"],
     "mappo_epymarl": ON_POLICY,
+    "mat": [*SHARED_CRITIC, "epochs=4"],
+    "mat_dec": [*ON_POLICY, "epochs=4"],
 }
 
 
@@ -64,7 +67,8 @@ def test_penalty_game_without_penalty(learner):
     A network of their own each: two equal agents with a shared one stay long at the saddle between the two optima.
     """
     for seed in (1, 2):
-        words = ["env_args.game=penalty", "env_args.k=0", "test_nepisode=1", "parameter_sharing=none"]
+        words = ["env_args.game=penalty", "env_args.k=0", "test_nepisode=1"]
+        words += ["parameter_sharing=none"] if learner != "mat" else []
         t_max = 4000 if LEARNERS[learner] is OFF_POLICY else 8000
         stats = final_test(learner, "matrix_game", words, seed=seed, t_max=t_max)
         assert stats.returns["agents"].mean() == 250

@@ -1,0 +1,70 @@
+"""MAT and MAT-Dec (Wen et al. 2022): PPO against the values of a transformer's encoder."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from controllers.mat_controller import MATController
+from core.data import TeamSpec
+from core.errors import UserError
+from learners.base import LearnerSettings
+from learners.critics.encoder_value import EncoderValue, EncoderValueSettings, SharedEncoderValue
+from learners.critics.value_part import ValueSettings
+from learners.ppo_learner import StateValueLearner, SurrogateSettings
+
+
+class MATSettings(ValueSettings, SurrogateSettings):
+    """What MAT reads: the critic has no networks of its own but a head."""
+
+
+class MATLearner(StateValueLearner):
+    """A transformer whose decoder acts and whose encoder values: one loss and one optimiser for both.
+
+    Args:
+        spec, settings, others: as of :class:`ActorCriticLearner`.
+        controller: whose network it is.
+
+    Raises:
+        UserError: another controller; individual rewards, which its decomposition of one advantage does not have.
+    """
+
+    Settings: type[LearnerSettings] = MATSettings
+    individual_rewards = False
+    controller: MATController
+    settings: MATSettings
+
+    def __init__(self, spec: TeamSpec, settings: MATSettings, controller: MATController, **others: Any) -> None:
+        if not isinstance(controller, MATController):
+            raise UserError("learner=mat_learner needs mac=mat_mac: its critic is a head on that network's encoder.")
+        super().__init__(spec, settings, controller, **others)
+        if self.reward_dim != 1:
+            raise UserError(
+                f"{settings.learner} gives its agents parts of one team reward: set common_reward=True, or use "
+                "mat_dec, mappo or ippo for individual rewards."
+            )
+        self.actor_optimizer = self.critic.optimizer
+
+    def make_critic(self) -> SharedEncoderValue:
+        """V_i by a head on the encoder."""
+        return SharedEncoderValue(
+            self, self.settings, self.controller, reward_dim=self.reward_dim, minibatches=self.minibatches
+        )
+
+    def optimizers(self) -> dict[str, Any]:
+        """The only one."""
+        return {"agent_opt": self.actor_optimizer}
+
+
+class MATDecSettings(EncoderValueSettings, SurrogateSettings):
+    """What MAT-Dec reads."""
+
+
+class MATDecLearner(StateValueLearner):
+    """Actors of the own observation against an encoder of all agents' observations: MAPPO with another critic."""
+
+    Settings: type[LearnerSettings] = MATDecSettings
+    settings: MATDecSettings
+
+    def make_critic(self) -> EncoderValue:
+        """V_i by an encoder of its own."""
+        return EncoderValue(self, self.settings, reward_dim=self.reward_dim, minibatches=self.minibatches)
