@@ -15,9 +15,12 @@ import resource
 import sys
 from pathlib import Path
 
-import torch
-
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
+
+import core.packages  # noqa: F401  (first: it tells of missing packages)
+
+# isort: split
+import torch
 
 from core.data import EpisodeBatch, TeamSpec
 from core.memory import amount
