@@ -18,6 +18,7 @@ import ending
 import evaluation
 import snapshot
 from components import checkpoint
+from core.errors import UserError
 from core.memory import amount
 from experiment import Experiment
 from filming import film
@@ -258,7 +259,7 @@ class Session:
         path = self.root / "replays" / f"{self.token}_{self.experiment.t_env}.{s.replay_format}"
         try:
             path = film(self.experiment, path)
-        except OSError as error:
+        except (OSError, UserError) as error:  # what was played before counts
             _warn(f"the film {path} cannot be written: {error}")
             return
         self.console.message(f"film of {s.replay_episodes} greedy episodes: {path}")

@@ -18,6 +18,8 @@ from core.foreign import advice
 from core.kinds import Kind
 from core.registry import did_you_mean
 
+_OURS = Path(__file__).resolve().parent.parent
+
 
 def import_module(name: str, key: str) -> Any:
     """Import a module that the user named in ``key``: an installed one, or else one of the current folder.
@@ -27,6 +29,7 @@ def import_module(name: str, key: str) -> Any:
     """
     _check_name(name, key)
     top = name.partition(".")[0]
+    _refuse_ours(top, key)
     here = Path.cwd()
     if (here / f"{top}.py").is_file() or (here / top).is_dir():
         folders = [os.path.abspath(path) for path in sys.path]
@@ -35,6 +38,7 @@ def import_module(name: str, key: str) -> Any:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         missing = error.name or name
+        _refuse_ours(missing.partition(".")[0], key)
         if not (name == missing or name.startswith(missing + ".")):
             raise UserError(f"env_args.key={key} needs the Python package '{missing}': pip install it.") from None
         package, _, last = missing.rpartition(".")
@@ -48,13 +52,26 @@ def import_module(name: str, key: str) -> Any:
         raise UserError(f"env_args.key={key}: {_what_else(package, last, key)}") from None
     except ImportError as error:  # PettingZoo's way to say that a part of it has moved
         told = advice("env_args.key", key)
+        _refuse_ours((error.name or "").partition(".")[0], key)
         if not told:
             raise
         raise UserError(f"env_args.key={key}: {' '.join(str(error).split())}{told}") from None
 
 
+def _refuse_ours(module: str, key: str) -> None:
+    """Refuse a module that hides the user's own of the same name. Raises UserError."""
+    file = getattr(sys.modules.get(module), "__file__", None) or _OURS / f"{module}.py"
+    if module and Path(file).is_file() and Path(file).is_relative_to(_OURS):
+        raise UserError(
+            f"env_args.key={key}: '{module}' is a module of this project, which hides any other of that name: give "
+            "yours another name."
+        )
+
+
 def _check_name(name: str, key: str) -> None:
-    """Refuse the path of a file where a module's name is meant. Raises UserError."""
+    """Refuse nothing, and the path of a file, where a module's name is meant. Raises UserError."""
+    if not name.strip():
+        raise UserError(f"env_args.key={key} names no module: give one, such as my_env or package.module:Class.")
     if not (name.endswith(".py") or "/" in name or "\\" in name or name.startswith((".", "~"))):
         return
     path = Path(name.replace("\\", "/"))
@@ -133,14 +150,16 @@ def box_kind(spaces: Sequence[Any]) -> Kind:
 
 
 def write(values: Any, row: np.ndarray, who: str) -> None:
-    """Write an observation or a state into the beginning of its row.
+    """Write an observation or a state into its row.
 
     Raises:
-        ValueError: its space promises bytes, and these are not.
+        ValueError: it has another size, or its space promises bytes, and these are not.
     """
     flat = np.asarray(values).reshape(-1)
-    row[: flat.size] = flat
-    if row.dtype == np.uint8 != flat.dtype and not np.array_equal(row[: flat.size], flat):
+    if flat.size != row.size:
+        raise ValueError(f"{who} has {flat.size} entries, not {row.size} as at first")
+    row[:] = flat
+    if row.dtype == np.uint8 != flat.dtype and not np.array_equal(row, flat):
         raise ValueError(
             f"{who} is {flat.dtype} with values that its space, a Box of uint8, does not have: give that space the "
             "dtype float32"

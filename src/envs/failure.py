@@ -12,6 +12,13 @@ class NotFinite(Exception):
     """An environment gave nan, an infinity or a number beyond float32; the text says what, who and when."""
 
 
+def missing(error: ModuleNotFoundError) -> str:
+    """Return what to do about a module that an environment imports only when it is built or reset."""
+    if error.name is None:
+        return str(error)
+    return f"it needs the Python package '{error.name.partition('.')[0]}', which is not installed: pip install it."
+
+
 @dataclass(frozen=True, kw_only=True)
 class Failure:
     """Why an episode was lost.
@@ -33,4 +40,6 @@ class Failure:
             return cls(reason=str(error), once=True)
         if isinstance(error, UserError):
             return cls(reason=str(error), hopeless=True)
+        if isinstance(error, ModuleNotFoundError):
+            return cls(reason=missing(error), hopeless=True)
         return cls(reason=f"it raised:\n{traceback.format_exc()}")

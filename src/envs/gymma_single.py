@@ -124,7 +124,7 @@ class GymmaSingle:
         self._env, limit = maker.build_limited(arguments, time_limit)
         inner = self._env.unwrapped
         spaces = self._read_spaces(key)
-        sizes = [box_size(space, f"Agent {i} of {key}") for i, space in enumerate(spaces)]
+        self._sizes = sizes = [box_size(space, f"Agent {i} of {key}") for i, space in enumerate(spaces)]
         kind = box_kind(spaces)
         flat = all(len(space.shape) == 1 for space in spaces) and len(set(sizes)) == 1
         self._plain = flat and kind == "floats"
@@ -196,6 +196,7 @@ class GymmaSingle:
         if len(out.rewards) == 1:
             out.rewards[0] = number(rewards)
         else:
+            self._check_each(rewards, "rewards")
             out.rewards[:] = [number(reward) for reward in rewards]
         terminated, truncated = self._ends(ended, cut)
         if terminated or truncated:
@@ -215,13 +216,17 @@ class GymmaSingle:
     def _limit(self) -> int:
         return self.spec.episode_limit
 
+    def _check_each(self, things: Any, what: str) -> None:
+        if len(things) != len(self._names):
+            raise ValueError(f"it gave {len(things)} {what} for {len(self._names)} agents")
+
     def _write(self, observations: Any, infos: Any, out: Slot) -> None:
-        if self._plain:
-            for i, observation in enumerate(observations):
+        self._check_each(observations, "observations")
+        for i, observation in enumerate(observations):
+            if self._plain and len(observation) == self._sizes[i]:
                 out.obs[i] = observation
-        else:
-            for i, observation in enumerate(observations):
-                write(observation, out.obs[i], f"the observation of agent {i}")
+            else:
+                write(observation, out.obs[i, : self._sizes[i]], f"the observation of agent {i}")
         self._masks.write(out.available, *by_agent(infos, self._names))
         if self._state is not None:
             self._state.write(out, infos)

@@ -188,5 +188,22 @@ class Drawing:
         self.possible = bool(self._mode) or DRAWN in modes or (told and not modes and not refused)
 
     def draw(self) -> np.ndarray:
-        """Draw: uint8 [H, W, 3]."""
-        return self._env.render(*self._mode)
+        """Draw: uint8 [H, W, 3]. Raises ValueError where the environment gives something else."""
+        return picture(self._env.render(*self._mode))
+
+
+def picture(drawn: Any) -> np.ndarray:
+    """Return what an environment has drawn as uint8 [H, W, 3]; also of grey and of transparent pictures.
+
+    Raises:
+        ValueError: it is none.
+    """
+    array = np.asarray(drawn)
+    if array.ndim == 2:
+        array = array[..., None].repeat(3, axis=2)
+    if array.ndim != 3 or array.shape[2] not in (3, 4) or array.size == 0:
+        what = "None" if drawn is None else f"{type(drawn).__name__} of shape {array.shape}"
+        raise ValueError(f"render() gave {what}, not an array of height x width x 3")
+    if array.dtype != np.uint8 and not np.array_equal(array, array.astype(np.uint8)):
+        raise ValueError(f"render() gave {array.dtype}, not whole numbers from 0 to 255 (uint8)")
+    return np.ascontiguousarray(array[..., :3], np.uint8)

@@ -69,6 +69,7 @@ class PettingZooSingle:
             raise UserError(f"{key} has {len(self._names)} agent; this is for two and more.")
         self._index = {name: i for i, name in enumerate(self._names)}
         spaces = self._read_spaces()
+        self._sizes = [box_size(space, f"Agent {name}") for name, space in zip(self._names, spaces, strict=True)]
         self._masks = Masks(self._env, self._names, self._n_actions)
         self._drawing = Drawing(self._env, refused=maker.refuses_drawing)
         self._state = State(self._env, self._caller.reset(0)[1], self._names, key) if own_state else None
@@ -76,7 +77,7 @@ class PettingZooSingle:
             n_agents=len(self._names),
             agents=tuple(map(str, self._names)),
             n_actions=max(self._n_actions),
-            obs_dim=max(box_size(space, f"Agent {name}") for name, space in zip(self._names, spaces, strict=True)),
+            obs_dim=max(self._sizes),
             state_dim=self._state.size if self._state else 0,
             state_kind=self._state.kind if self._state else "floats",
             reward_dim=len(self._names),
@@ -127,7 +128,7 @@ class PettingZooSingle:
             out.rewards[i] = number(rewards.get(name, 0.0))
         ended = [name for name in chosen if terminations.get(name) or truncations.get(name)]
         cut = any(not terminations.get(name) for name in ended)
-        gone = set(ended)
+        gone = {name for name in index if terminations.get(name) or truncations.get(name)}  # some keep saying so
         self._living = [name for name in self._env.agents if name in index and name not in gone]
         # Agents that end together with the episode keep their last observation: a truncated one bootstraps from it.
         shown = self._living or ended
@@ -153,12 +154,14 @@ class PettingZooSingle:
         seen, rows = {}, []
         for name in shown:
             if name not in observations:
+                if name in self._living:
+                    raise ValueError(f"it gave no observation of agent {name}, who is in its agents")
                 continue
             i, observation = self._index[name], observations[name]
             if isinstance(observation, dict):
                 seen[name] = observation.get("action_mask")
                 observation = observation["observation"]
-            write(observation, out.obs[i], f"the observation of agent {name}")
+            write(observation, out.obs[i, : self._sizes[i]], f"the observation of agent {name}")
             rows.append(i)
         self._masks.write(out.available, *by_agent(infos, self._names), seen, rows)
         if self._state is not None:

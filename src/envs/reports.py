@@ -6,6 +6,7 @@ so it must not import torch.
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -57,9 +58,10 @@ def _numbers(info: Infos) -> dict[str, float]:
     found = {}
     for key, value in info.items():
         plain = value.item() if isinstance(value, (np.generic, np.ndarray)) and value.size == 1 else value
-        if isinstance(plain, (bool, int, float)) and key not in _NO_NUMBERS and math.isfinite(plain):
-            found[str(key)] = float(plain)
-    return found
+        if isinstance(plain, (bool, int, float)) and key not in _NO_NUMBERS:
+            with contextlib.suppress(OverflowError):  # a whole number of hundreds of digits
+                found[str(key)] = float(plain)
+    return {key: value for key, value in found.items() if math.isfinite(value)}
 
 
 class Masks:
@@ -111,6 +113,10 @@ class Masks:
         flat = np.asarray(mask).reshape(-1)
         if flat.size < n:
             raise ValueError(f"the action mask of agent {name} has {flat.size} entries for {n} actions")
+        if flat.dtype != bool and not ((flat == 0) | (flat == 1)).all():
+            raise ValueError(f"the action mask of agent {name} is {flat.tolist()}, not a 1 or 0 for each action")
+        if flat[n:].any():
+            raise ValueError(f"the action mask of agent {name} allows actions beyond the {n} of its action space")
         row[:n] = flat[:n]
         if not row.any():
             row[0] = True

@@ -15,13 +15,14 @@ import signal
 import socket
 import threading
 import traceback
+import warnings
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from core.errors import UserError
-from envs.failure import Failure, NotFinite
+from envs.failure import Failure, NotFinite, missing
 from envs.finite import FiniteCheck
 from envs.global_streams import GlobalStreams
 from envs.shared_block import IDLE, RESET, SharedBlock, SingleEnv, SingleSpec, Slot
@@ -230,6 +231,8 @@ def _start(assignment: Assignment) -> tuple[_Host | None, Started]:
         host = _Host(assignment)
     except UserError as error:
         return None, Started(error=str(error))
+    except ModuleNotFoundError as error:
+        return None, Started(error=missing(error))
     except Exception as error:
         reason = f"{type(error).__name__}: {error}\n\nIn the worker process:\n{traceback.format_exc()}"
         return None, Started(error=f"the environment could not be started. {reason}")
@@ -268,6 +271,7 @@ def serve(connection: socket.socket, descriptor: int) -> None:
 def main(connection_descriptor: int, memory_descriptor: int) -> None:
     """Entry point of the process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
+    warnings.filterwarnings("ignore", "overflow", RuntimeWarning, r"envs\.")  # what is too large, FiniteCheck tells
     connection = socket.socket(fileno=connection_descriptor)
     _outlive_nobody(connection)
     serve(connection, memory_descriptor)

@@ -126,7 +126,8 @@ def summarise(stats: EpisodeStats) -> dict[str, float]:
     return of an episode is the sum over agents, and ``agent_{i}_return_mean`` is each one's own. With several teams
     these carry the team's name in front (``prey_return_mean``). ``ep_length_mean``, ``<info key>_mean`` and
     ``dropped_episodes`` belong to all teams; an info key counts in the episodes that report it, and gives way to a
-    metric of its name. Without any finished episode only ``dropped_episodes`` is given.
+    metric of its name; one that begins with ``test_`` gets ``info_`` in front. Without any finished episode only
+    ``dropped_episodes`` is given.
     """
     values: dict[str, float] = {}
     if len(stats.lengths):
@@ -142,6 +143,7 @@ def summarise(stats: EpisodeStats) -> dict[str, float]:
         for key, column in stats.info.items():
             reported = column[~np.isnan(column)]
             if len(reported):
-                values.setdefault(f"{key}_mean", float(reported.mean()))
+                front = "info_" if key.startswith("test_") else ""  # test_return would be taken for a test's
+                values.setdefault(f"{front}{key}_mean", float(reported.mean()))
     values["dropped_episodes"] = float(stats.dropped)
     return values

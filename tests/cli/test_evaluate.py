@@ -10,6 +10,16 @@ from PIL import Image, ImageSequence
 from components.film import write_film
 from experiment import Experiment
 
+UNDRAWN = """
+from mpe2.simple_spread_v3 import parallel_env as spread
+
+
+def parallel_env(max_cycles=5):
+    env = spread(max_cycles=max_cycles, render_mode="rgb_array")
+    env.render = lambda: None
+    return env
+"""
+
 
 @pytest.fixture
 def run(cli):
@@ -96,6 +106,15 @@ def test_what_a_run_showed_is_not_asked_for_again(cli, tools):
     _, outcome = evaluate(cli, tools, f"checkpoint_path={run}")
     assert "4 greedy episodes" in outcome.out
     assert list((cli.results / "replays").iterdir()) == [film]
+
+
+def test_a_film_that_fails_does_not_take_the_training_with_it(cli, tmp_path, monkeypatch):
+    (tmp_path / "undrawn.py").write_text(UNDRAWN)
+    monkeypatch.chdir(tmp_path)
+    words = ["env_args.key=undrawn", "t_max=20", "test_nepisode=1", "save_replay=true", "replay_episodes=1"]
+    outcome = cli("--config=vdn", "--env-config=pettingzoo", "with", "hidden_dim=8", "test_interval=400", *words)
+    assert (outcome.status, "COMPLETED" in outcome.out) == (0, True)
+    assert "render() gave None" in outcome.err
 
 
 def test_evaluations_are_no_training_runs(cli, tools, run):
@@ -224,7 +243,7 @@ def test_a_film_that_cannot_be_written_costs_a_warning(cli, tools):
     cli.results.mkdir()
     (cli.results / "replays").write_text("in the way")
     words = ["t_max=200", "save_replay=true", "replay_episodes=1", "env_args.time_limit=5"]
-    outcome = cli("--config=coma", "--env-config=spread", "with", *tools.TINY, *words)
+    outcome = cli("--config=coma", "--env-config=spread", "with", "hidden_dim=8", "test_interval=400", *words)
     assert outcome.status == 0
     assert outcome.err.startswith("warning: the film ")
     assert len(outcome.err.splitlines()) == 1

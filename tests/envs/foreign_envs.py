@@ -176,6 +176,8 @@ class Masked(Pair):
             "named": {"avail_actions": {i: masks[i] for i in range(2)}},
             "single": [{"action_mask": mask} for mask in masks],
             "short": {"action_mask": masks[:, :2]},
+            "numbers": {"action_mask": [[0, 2, 1], [0, 1, 2]]},
+            "long": {"action_mask": [[1, 1, 0, 1]] * 2},
         }.get(self.way, {})
 
     def step(self, actions):
@@ -236,6 +238,7 @@ class Scored(Pair):
         last = {
             "success": self.t >= 6, "time": np.float32(self.t), "path": np.arange(3), "name": "x", "one": np.array([2]),
             "worst": float("nan"), "action_mask": np.ones((2, 3)), "TimeLimit.truncated": False, "deep": {"a": 1},
+            "vast": 10**400,
         }  # fmt: skip
         return last if self.way == "plain" else [{"score": 1.0}, {"score": 4, "extra": 5}]
 
@@ -285,6 +288,19 @@ def hidden_picture(**arguments):
 
 def hidden_window(**arguments):
     return Window(**arguments)
+
+
+class Drawn(Line):
+    """Draws pictures of any form."""
+
+    metadata = {"render_modes": ["rgb_array"], "name": "drawn"}  # noqa: RUF012
+
+    def __init__(self, shape=(2, 3, 3), value=7, dtype="uint8"):
+        super().__init__()
+        self.picture = np.full(shape, value, dtype)
+
+    def render(self):
+        return self.picture
 
 
 class AlwaysDrawn(Line):
@@ -364,6 +380,84 @@ class OldPair(Pair):
         return observations, [np.array([r]) for r in rewards], done, {"TimeLimit.truncated": self.seeded % 2 == 1}
 
 
-for kind in (Early, ReadOnly, Masked, Told, Mixed, Scored, DrawnPair, OldDrawnPair, OldPair):
+# what is wrong
+
+
+class Shrinking(Line):
+    """Something is wrong in step 3: an observation too small or too large, or none."""
+
+    def __init__(self, wrong="small"):
+        super().__init__()
+        self.wrong = wrong
+
+    def show(self, agent):
+        size = {"small": 1, "large": 3}.get(self.wrong, 2) if self.t == 3 else 2
+        return np.ones(size, np.float32)
+
+    def step(self, actions):
+        out = super().step(actions)
+        if self.wrong == "none" and self.t == 3:
+            del out[0]["left"]
+        return out
+
+
+class ShrinkingPair(Pair):
+    """The same in Gymnasium's form; "fewer": for one agent alone."""
+
+    def __init__(self, wrong="small"):
+        super().__init__()
+        self.wrong = wrong
+
+    def step(self, actions):
+        observations, rewards, *rest = super().step(actions)
+        if self.t == 3:
+            observations = {"small": ([1.0], [1.0]), "fewer": observations[:1]}.get(self.wrong, observations)
+            rewards = rewards[:1] if self.wrong == "rewards" else rewards
+        return observations, rewards, *rest
+
+
+class Lingering(Line):
+    """ "left" ends in step 2 and stays in ``agents``, its flag set; "right" is cut in step 6."""
+
+    def step(self, actions):
+        assert self.t < 2 or "left" not in actions, f"left acted in step {self.t + 1}"
+        self.t += 1
+        agents = self.possible_agents
+        ended = {a: a == "left" and self.t >= 2 for a in agents}
+        return (
+            {a: self.show(a) for a in agents},
+            {a: float(a in actions) for a in agents},
+            ended,
+            {a: a == "right" and self.t >= 6 for a in agents},
+            {a: {} for a in agents},
+        )
+
+
+class Unfounded(Line):
+    """Needs a package that is not there, when it is built or at its first reset."""
+
+    def __init__(self, late=False):
+        super().__init__()
+        self.late = late
+        if not late:
+            import package_that_is_not_there.part  # noqa: F401
+
+    def reset(self, seed=None, options=None):
+        import package_that_is_not_there  # noqa: F401
+
+
+class Vast(Line):
+    """A reward beyond float32, and an observation whose square is."""
+
+    def show(self, agent):
+        return np.full(2, 1e30, np.float64)
+
+    def step(self, actions):
+        out = super().step(actions)
+        out[1]["left"] = 1e300 if self.t == 3 else 1e30
+        return out
+
+
+for kind in (Early, ReadOnly, Masked, Told, Mixed, Scored, DrawnPair, OldDrawnPair, OldPair, ShrinkingPair):
     gymnasium.register(f"{kind.__name__}-v0", entry_point=kind)
 gymnasium.register("Registered-v0", entry_point=Pair, max_episode_steps=4)

@@ -99,6 +99,15 @@ def test_a_mask_of_another_length():
         single("Masked-v0", time_limit=6, way="short")
 
 
+@pytest.mark.parametrize(
+    ("way", "reason"),
+    [("numbers", r"mask of agent 0 is \[0, 2, 1\], not a 1 or 0"), ("long", "allows actions beyond the 3")],
+)
+def test_what_is_no_mask(way, reason):
+    with pytest.raises(ValueError, match=reason):
+        single("Masked-v0", time_limit=6, way=way)
+
+
 @pytest.mark.parametrize("way", ["info", "method"])
 def test_states_of_gymnasium_environments(way):
     env = single("Told-v0", time_limit=6, state="env", way=way)
@@ -128,6 +137,12 @@ def test_agents_that_end_in_different_ways(once):
     assert last(single("Mixed-v0", time_limit=3))["flags"] == TRUNCATED
 
 
+def test_an_agent_that_has_ended_stays_out_though_it_is_still_listed():
+    rows = play(single("Lingering"), choose=lambda available: available.argmax(1))
+    assert rows[-1]["flags"] == TRUNCATED
+    assert [row["rewards"].tolist() for row in rows[1:]] == [[1, 1]] * 2 + [[0, 1]] * 4
+
+
 def test_numbers_of_the_last_info():
     rows = play(single("Scored-v0", time_limit=6))
     assert [row["numbers"] for row in rows[:-1]] == [{}] * 6
@@ -153,6 +168,21 @@ def test_whatever_can_be_drawn_is(key):
     play(env, steps=4)
     assert env.spec.can_render
     assert env.render().tolist() == np.full((2, 3, 3), 4).tolist()
+
+
+@pytest.mark.parametrize(("shape", "dtype"), [((2, 3), "uint8"), ((2, 3, 4), "uint8"), ((2, 3, 3), "float64")])
+def test_pictures_of_other_forms(shape, dtype):
+    drawn = single("Drawn", shape=shape, dtype=dtype).render()
+    assert (drawn.tolist(), drawn.dtype) == (np.full((2, 3, 3), 7).tolist(), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [({"shape": (1, 2, 3, 3)}, r"shape \(1, 2, 3, 3\)"), ({"value": 0.5, "dtype": "float64"}, "float64, not whole")],
+)
+def test_what_is_no_picture(arguments, reason):
+    with pytest.raises(ValueError, match=reason):
+        single("Drawn", **arguments).render()
 
 
 @pytest.mark.parametrize(("mode", "drawn"), [("rgb_array", True), ("human", False), (None, False)])
@@ -228,3 +258,44 @@ def test_mpe2_has_a_state_and_is_drawn():
         np.testing.assert_array_equal(out.teams[0].state[0], out.teams[0].obs[0].reshape(-1))
     finally:
         env.close()
+
+
+# what is wrong
+
+
+@pytest.mark.parametrize(
+    ("key", "wrong", "reason"),
+    [
+        ("Shrinking", "small", "the observation of agent left has 1 entries, not 2"),
+        ("Shrinking", "large", "the observation of agent left has 3 entries, not 2"),
+        ("Shrinking", "none", "no observation of agent left"),
+        ("ShrinkingPair-v0", "small", "the observation of agent 0 has 1 entries, not 2"),
+        ("ShrinkingPair-v0", "fewer", "1 observations for 2 agents"),
+        ("ShrinkingPair-v0", "rewards", "1 rewards for 2 agents"),
+    ],
+)
+def test_old_numbers_are_never_taken_for_new_ones(key, wrong, reason):
+    env = single(key, wrong=wrong, time_limit=6)
+    with pytest.raises(ValueError, match=reason):
+        play(env)
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_package_that_is_needed_late(late):
+    with pytest.raises(UserError, match="needs the Python package 'package_that_is_not_there'") as told:
+        PettingZoo(1, PettingZoo.Args(key="foreign_envs:Unfounded", late=late, n_workers=1)).reset(
+            np.array([0]), np.array([7], np.uint64)
+        )
+    assert "Traceback" not in str(told.value)
+
+
+def test_of_what_is_too_large_there_is_one_message(capfd):
+    env = PettingZoo(1, PettingZoo.Args(key="foreign_envs:Vast", n_workers=1))
+    try:
+        env.reset(np.array([0]), np.array([7], np.uint64))
+        failed = [bool(env.step([np.zeros((1, 2), np.int64)], np.ones(1, bool)).failed[0]) for _ in range(3)]
+    finally:
+        env.close()
+    assert failed == [False, False, True]
+    (line,) = capfd.readouterr().err.splitlines()
+    assert "the reward of agent left is inf (infinite, or too large for float32) in step 3" in line

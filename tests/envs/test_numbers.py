@@ -105,6 +105,7 @@ def test_means_are_over_the_episodes_that_report():
     assert values["success_mean"] == 0.5
     assert "never_mean" not in values
     assert values["ep_length_mean"] == 2, "a number called like a metric does not replace it"
+    assert summarise(stats([1], test_return=[9])).keys() >= {"info_test_return_mean", "return_mean"}
 
 
 def test_episodes_with_other_numbers_are_joined():
