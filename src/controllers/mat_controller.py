@@ -13,7 +13,7 @@ from controllers.basic_controller import BasicController, ControllerSettings
 from core.data import EpisodeBatch, PolicyOutput, TeamSpec
 from core.errors import UserError
 from core.kinds import UNIT
-from modules.transformer.attention import NormedAgent
+from modules.transformer.attention import NormedAgent, check_heads
 from modules.transformer.decoder import Decoding, Transformer
 
 
@@ -32,7 +32,7 @@ class MATController(BasicController):
         spec, settings: see :class:`BasicController`.
 
     Raises:
-        UserError: several networks, or recurrent ones.
+        UserError: several networks, recurrent ones, or heads that do not divide the width.
     """
 
     Settings = MATControllerSettings
@@ -44,6 +44,7 @@ class MATController(BasicController):
                 "use_rnn=True: MAT decides from the present observations of all agents, without memory: give "
                 "use_rnn=false."
             )
+        check_heads("n_heads", settings.n_heads, settings.hidden_dim)
         super().__init__(spec, settings, **others)
         if len(self.groups) > 1:
             given = settings.parameter_sharing

@@ -291,8 +291,10 @@ def test_recurrence_is_refused():
 
 
 def test_heads_that_do_not_divide_the_width_are_refused():
-    with pytest.raises(UserError, match="n_heads=3 does not divide the network's width 16"):
+    with pytest.raises(UserError, match=r"^n_heads=3 does not divide the network's width 16"):
         controller(team(), n_heads=3)
+    with pytest.raises(UserError, match=r"^critic_n_heads=3 does not divide the network's width 64"):
+        learner(team(), MATDecLearner, critic_n_heads=3)
 
 
 def test_another_controller_is_refused():

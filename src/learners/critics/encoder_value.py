@@ -17,7 +17,7 @@ from estimators.masked import masked_mean
 from learners.base import BaseLearner
 from learners.critics.part import CriticSettings, Iteration
 from learners.critics.value_part import ValuePart, ValueSettings
-from modules.transformer.attention import EncoderCritic, head
+from modules.transformer.attention import EncoderCritic, check_heads, head
 
 
 class EncoderValueSettings(ValueSettings, CriticSettings):
@@ -28,11 +28,16 @@ class EncoderValueSettings(ValueSettings, CriticSettings):
 
 
 class EncoderValue(ValuePart):
-    """V_i(o_1, ..., o_n) by an encoder of its own; the arguments are those of ``ValuePart``, but for the groups."""
+    """V_i(o_1, ..., o_n) by an encoder of its own; the arguments are those of ``ValuePart``, but for the groups.
+
+    Raises:
+        UserError: heads that do not divide the width.
+    """
 
     settings: EncoderValueSettings
 
     def __init__(self, learner: BaseLearner, settings: EncoderValueSettings, **others: Any) -> None:
+        check_heads("critic_n_heads", settings.critic_n_heads, settings.critic_hidden_dim)
         super().__init__(learner, settings, [list(range(learner.spec.n_agents))], **others)
 
     def make(self, agents: list[int]) -> EncoderCritic:

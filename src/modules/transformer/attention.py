@@ -34,23 +34,26 @@ def as_floats(x: Tensor, unit: int) -> Tensor:
     return x.float() / unit if x.dtype == torch.uint8 else x
 
 
+def check_heads(setting: str, n_heads: int, width: int) -> None:
+    """Refuse heads that do not divide a network's width.
+
+    Raises:
+        UserError: so it is; ``setting`` is what gives the heads.
+    """
+    if width % n_heads:
+        raise UserError(f"{setting}={n_heads} does not divide the network's width {width}: give one that does, e.g. 1.")
+
+
 class Attention(nn.Module):
     """Attention of one stream of tokens to another (or to itself).
 
     Args:
         width: D.
-        n_heads: into which D is divided.
-
-    Raises:
-        UserError: they do not divide D.
+        n_heads: into which D is divided (:func:`check_heads`).
     """
 
     def __init__(self, width: int, n_heads: int) -> None:
         super().__init__()
-        if width % n_heads:
-            raise UserError(
-                f"n_heads={n_heads} does not divide the network's width {width}: give one that does, e.g. 1."
-            )
         self.n_heads = n_heads
         self.scale = 1 / math.sqrt(width // n_heads)
         self.query = dense(width, width)
