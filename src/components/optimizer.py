@@ -44,13 +44,25 @@ class Optimizer:
 
     def step(self, loss: Tensor) -> Tensor:
         """One update; returns the gradient's norm before clipping, a scalar tensor."""
-        self._optimizer.zero_grad()
+        self.zero_grad()
         loss.backward()
+        return self.apply(loss)
+
+    def zero_grad(self) -> None:
+        """Forget the gradients."""
+        self._optimizer.zero_grad()
+
+    def apply(self, loss: Tensor) -> Tensor:
+        """Clip the gradients that are there, of this loss, and take the step; as :meth:`step`."""
         norm = nn.utils.clip_grad_norm_(self.parameters, self.grad_norm_clip, foreach=True)
         self._optimizer.step()
         norm = norm.detach()
-        self._steps.append((loss.detach(), norm))
+        self.note(loss.detach(), norm)
         return norm
+
+    def note(self, loss: Tensor, norm: Tensor) -> None:
+        """Keep the loss and the gradient's norm of a step, scalars, for :meth:`take_steps`."""
+        self._steps.append((loss, norm))
 
     def take_steps(self) -> list[tuple[Tensor, Tensor]]:
         """Return loss and gradient norm of every step since the last call, on the device: nobody has waited for it."""
@@ -64,3 +76,36 @@ class Optimizer:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore :meth:`state_dict`."""
         self._optimizer.load_state_dict(state)
+
+
+class Optimizers:
+    """One optimiser for each of several groups of parameters, each with its own clipping.
+
+    One Adam over all groups would move, by its momentum, groups whose gradient is zero.
+
+    Args:
+        groups: an optimiser for each.
+    """
+
+    def __init__(self, groups: Iterable[Optimizer]) -> None:
+        self.groups = list(groups)
+
+    def step(self, loss: Tensor) -> Tensor:
+        """One update of every group; returns the norm of the whole gradient before clipping, a scalar tensor."""
+        for optimizer in self.groups:
+            optimizer.zero_grad()
+        loss.backward()
+        return torch.stack([optimizer.apply(loss) for optimizer in self.groups]).norm()
+
+    def take_steps(self) -> list[tuple[Tensor, Tensor]]:
+        """As an optimiser's, of all groups."""
+        return [step for optimizer in self.groups for step in optimizer.take_steps()]
+
+    def state_dict(self) -> dict[str, Any]:
+        """State of every group's."""
+        return {"groups": [optimizer.state_dict() for optimizer in self.groups]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore :meth:`state_dict`."""
+        for optimizer, saved in zip(self.groups, state["groups"], strict=True):
+            optimizer.load_state_dict(saved)

@@ -132,14 +132,19 @@ class BasicController:
         values, self._hidden = self.agents.step(self._inputs, self._hidden)
         return select(values, available)
 
-    def inputs(self, batch: EpisodeBatch) -> Tensor:
-        """The networks' inputs over whole episodes, of the observations' kind: [B, T+1, A, I]."""
+    def inputs(self, batch: EpisodeBatch, *, group: int | None = None) -> Tensor:
+        """The networks' inputs over whole episodes, of the observations' kind: [B, T+1, A, I].
+
+        With a group ``batch`` is of its agents alone (``EpisodeBatch.of_agents``), and so is what is returned.
+        """
         spec, settings = self.spec, self.settings
         parts = [batch.obs]
         if settings.obs_last_action:
             parts.append(batch.last_actions(spec.obs_kind))
         if settings.obs_agent_id:
             agent_id = one_hots(spec.n_agents, spec.obs_kind, self.device)
+            if group is not None:
+                agent_id = agent_id[self.groups[group]]
             parts.append(agent_id.expand(*batch.obs.shape[:2], -1, -1))
         return torch.cat(parts, dim=-1) if len(parts) > 1 else batch.obs
 
@@ -150,6 +155,11 @@ class BasicController:
     def log_policy(self, batch: EpisodeBatch, *, t_env: int) -> Tensor:
         """Log-probabilities of the policy that acts at ``t_env``: [B, T+1, A, U]."""
         return policy_log_probs(self.forward(batch).values, batch.available, self.epsilon(t_env))
+
+    def log_policy_of(self, group: int, batch: EpisodeBatch, *, t_env: int) -> Tensor:
+        """As :meth:`log_policy` of the agents of one group, who alone are in ``batch``: [B, T+1, A', U]."""
+        values = self.agents.nets[group](self.inputs(batch, group=group))
+        return policy_log_probs(values, batch.available, self.epsilon(t_env))
 
     def state_dict(self) -> dict[str, Any]:
         """Random streams (the networks are saved by the learner that trains them)."""

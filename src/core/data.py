@@ -188,6 +188,11 @@ class EpisodeBatch:
         last[:, 1:].scatter_(-1, self.actions.unsqueeze(-1), UNIT[kind])
         return last
 
+    def of_agents(self, agents: Tensor) -> EpisodeBatch:
+        """What some agents saw and did: int64 [A'], their numbers; state and rewards stay the team's."""
+        own = {"obs": self.obs[:, :, agents], "available": self.available[:, :, agents]}
+        return replace(self, **own, actions=self.actions[:, :, agents])
+
     def to(self, device: torch.device | str) -> EpisodeBatch:
         """Copy to a device (no copy where it already is)."""
         return replace(self, **{key: value.to(device) for key, value in vars(self).items()})

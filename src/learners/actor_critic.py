@@ -13,6 +13,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from components.optimizer import Optimizer, Optimizers
 from components.schedules import LinearSchedule
 from components.target import Target
 from controllers.basic_controller import BasicController
@@ -72,7 +73,7 @@ class ActorCriticLearner(BaseLearner):
         self.reward_dim = reward_dim
         self.controller = controller
         self.critic = self.make_critic()
-        self.actor_optimizer = self.make_optimizer(list(controller.agents.parameters()), settings.lr)
+        self.actor_optimizer = self.make_actor_optimizer()
         start, finish, steps = settings.entropy_coef, settings.entropy_coef_finish, settings.entropy_anneal_time
         if (finish is None) != (steps is None):
             raise UserError("entropy_coef_finish and entropy_anneal_time anneal the bonus together: give both or none.")
@@ -83,6 +84,10 @@ class ActorCriticLearner(BaseLearner):
     def make_critic(self) -> CriticPart:
         """Build the critic."""
         raise NotImplementedError
+
+    def make_actor_optimizer(self) -> Optimizer | Optimizers:
+        """Build what moves the actors: one optimiser for them all."""
+        return self.make_optimizer(list(self.controller.agents.parameters()), self.settings.lr)
 
     def credit(self, it: Iteration, log_pi: Tensor | None) -> tuple[Tensor, Metrics]:
         """Advantages as the objective takes them; ``log_pi`` [B, T, A, U] is pi_k where credit is re-estimated."""
@@ -113,10 +118,18 @@ class ActorCriticLearner(BaseLearner):
         metrics = self.critic.before(it)
         advantages, more = self._credit(it, None)
         metrics.update(more)
+        metrics.update(self.move_actors(it, log_pi, advantages, t_env=t_env))
+        metrics.update(self.critic.behind(it))
+        metrics.update(self.after(it, t_env=t_env))
+        return metrics
+
+    def move_actors(self, it: Iteration, log_pi: Tensor, advantages: Tensor, *, t_env: int) -> Metrics:
+        """The epochs of the actors; log_pi [B, T+1, A, U] is their policy before the first, with gradient."""
+        metrics: Metrics = {}
         epochs = 0
         for epoch in range(self.epochs):
             if epoch > 0:
-                log_pi = self.controller.log_policy(batch, t_env=t_env)
+                log_pi = self.log_policy(it, t_env=t_env)
                 present = log_pi[:, :-1].detach()
                 if self.stop(it, present):
                     break
@@ -125,9 +138,20 @@ class ActorCriticLearner(BaseLearner):
             metrics.update(self._epoch(it, log_pi, advantages, t_env))
             epochs += 1
         metrics["epochs"] = float(epochs)
-        metrics.update(self.critic.behind(it))
-        metrics.update(self.after(it, t_env=t_env))
         return metrics
+
+    def log_policy(self, it: Iteration, *, t_env: int) -> Tensor:
+        """The present policy of the iteration's agents, with gradient: [B, T+1, A, U]."""
+        if it.group is None:
+            return self.controller.log_policy(it.batch, t_env=t_env)
+        return self.controller.log_policy_of(it.group, it.batch, t_env=t_env)
+
+    def step_actors(self, it: Iteration, loss: Tensor) -> Tensor:
+        """One step of the iteration's actors; the norm of their gradient."""
+        if it.group is None:
+            return self.actor_optimizer.step(loss)
+        assert isinstance(self.actor_optimizer, Optimizers), "groups that move alone have optimisers of their own"
+        return self.actor_optimizer.groups[it.group].step(loss)
 
     def minibatches(self, n_episodes: int) -> Iterable[Rows]:
         """Every episode in exactly one minibatch, in random order; all of them at once where one is asked for.
@@ -152,7 +176,7 @@ class ActorCriticLearner(BaseLearner):
         for rows in self.minibatches(it.batch.n_episodes):
             part = it.episodes(rows)
             if isinstance(rows, Tensor):
-                log_pi = self.controller.log_policy(part.batch, t_env=t_env)
+                log_pi = self.log_policy(part, t_env=t_env)
             passes.append(self._improve(part, log_pi[:, :-1], advantages[rows], coef))
         return mean_metrics(passes)
 
@@ -206,7 +230,7 @@ class ActorCriticLearner(BaseLearner):
         entropy = masked_mean(surrogates.entropy(log_pi), it.weights)
         loss = pg_loss - entropy_coef * entropy
         beside, more = self.critic.beside(it)
-        grad_norm = self.actor_optimizer.step(loss if beside is None else loss + beside)
+        grad_norm = self.step_actors(it, loss if beside is None else loss + beside)
         metrics.update(more)
         metrics.update(pg_loss=pg_loss.detach(), entropy=entropy.detach(), agent_grad_norm=grad_norm)
         return metrics

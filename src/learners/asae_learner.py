@@ -87,7 +87,7 @@ class ASAELearner(ProximalLearner, CounterfactualLearner):
             loss = (old.exp() * surrogate(ratio, advantages, s.eps_clip)).sum(-1)
             clipped = (old.exp() * ((ratio.detach() - 1).abs() > s.eps_clip)).sum(-1)
             return loss, {"clip_fraction": masked_mean(clipped, it.weights)}
-        ratio = self.ratio(it, log_pi)
+        ratio = it.ratio(log_pi)
         taken = advantages if self.robust else advantages.gather(-1, it.batch.actions.unsqueeze(-1)).squeeze(-1)
         return self.clipped(it, ratio, surrogate(ratio, taken, s.eps_clip))
 

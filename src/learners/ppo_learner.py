@@ -9,42 +9,25 @@ from torch import Tensor
 
 from core.data import Metrics
 from estimators import surrogates
-from estimators.masked import masked_mean, masked_standardise
+from learners.advantage import AdvantageLearner, AdvantageSettings
 from learners.base import LearnerSettings
 from learners.critics.part import Iteration
 from learners.critics.state_value import StateValue, StateValueSettings
-from learners.critics.value_part import ValuePart
 from learners.proximal import ProximalLearner, ProximalSettings
 
 
-class SurrogateSettings(ProximalSettings):
-    """What actors against state values read."""
+class SurrogateSettings(AdvantageSettings, ProximalSettings):
+    """What actors against state values read, where they take epochs of a surrogate."""
 
     surrogate: Literal["ppo", "clip", "policy_gradient"] = Field(
         "ppo", description="PPO's min(...), its clipped part alone, or A log pi (A2C: epochs=1)."
     )
-    standardise_advantages: bool = Field(
-        False, description="Advantages of a batch to mean 0 and deviation 1, over what counts in the actors' losses."
-    )
 
 
-class StateValueLearner(ProximalLearner):
-    """Actors against state values: A_ti = G_ti - V_i(x_ti), with GAE where ``returns=td_lambda`` without a target."""
+class StateValueLearner(ProximalLearner, AdvantageLearner):
+    """A policy gradient, or several epochs of PPO, against a critic of state values."""
 
-    individual_rewards = True
-    critic: ValuePart
     settings: SurrogateSettings
-
-    def credit(self, it: Iteration, log_pi: Tensor | None) -> tuple[Tensor, Metrics]:
-        """Advantages of the executed actions: [B, T, A]."""
-        advantages = it.estimates.returns - it.estimates.values
-        metrics: Metrics = {
-            "advantage_mean": masked_mean(advantages, it.batch.mask),
-            "advantage_abs": masked_mean(advantages.abs(), it.batch.mask),
-        }
-        if self.settings.standardise_advantages:
-            advantages = masked_standardise(advantages, it.weights)
-        return advantages, metrics
 
     def objective(self, it: Iteration, log_pi: Tensor, advantages: Tensor) -> tuple[Tensor, Metrics]:
         """The surrogate of every executed action: [B, T, A]."""
@@ -52,7 +35,7 @@ class StateValueLearner(ProximalLearner):
         if s.surrogate == "policy_gradient":
             taken = log_pi.gather(-1, it.batch.actions.unsqueeze(-1)).squeeze(-1)
             return surrogates.policy_gradient(taken, advantages), {}
-        ratio = self.ratio(it, log_pi)
+        ratio = it.ratio(log_pi)
         return self.clipped(it, ratio, surrogates.SURROGATES[s.surrogate](ratio, advantages, s.eps_clip))
 
 

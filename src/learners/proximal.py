@@ -31,11 +31,6 @@ class ProximalLearner(ActorCriticLearner):
         """Passes of the actors over each batch."""
         return self.settings.epochs
 
-    def ratio(self, it: Iteration, log_pi: Tensor) -> Tensor:
-        """pi_{i+1} / pi_i of the executed actions: [B, T, A]."""
-        executed = it.batch.actions.unsqueeze(-1)
-        return (log_pi.gather(-1, executed) - it.log_pi[:, :-1].gather(-1, executed)).exp().squeeze(-1)
-
     def clipped(self, it: Iteration, ratio: Tensor, loss: Tensor) -> tuple[Tensor, Metrics]:
         """A loss [B, T, A], and which share of the ratios [B, T, A] has left the clip range."""
         outside = ((ratio.detach() - 1).abs() > self.settings.eps_clip).float()
@@ -49,14 +44,19 @@ class ProximalLearner(ActorCriticLearner):
         return bool(kl > self.settings.target_kl)
 
     def after(self, it: Iteration, *, t_env: int) -> Metrics:
-        """KL[pi_{i+1}, pi_i] of every agent, their mean, and its sum over an agent's partners (eq. 14)."""
-        with torch.no_grad():
-            present = self.controller.log_policy(it.batch, t_env=t_env)[:, :-1]
-            per_decision = surrogates.kl(present, it.log_pi[:, :-1])  # [B, T, A]
-            per_agent = [masked_mean(part, it.batch.mask) for part in per_decision.unbind(-1)]
-        total = torch.stack(per_agent).sum()
-        metrics: Metrics = {f"kl_agent_{a}": value for a, value in enumerate(per_agent)}
-        n = len(per_agent)
-        metrics["kl_mean"] = total / n
-        metrics["kl_partners"] = total * (n - 1) / n  # mean over agents of the sum over the others
-        return metrics
+        """How far the policies have moved."""
+        return movement(self, it, t_env)
+
+
+def movement(learner: ActorCriticLearner, it: Iteration, t_env: int) -> Metrics:
+    """KL[pi_{i+1}, pi_i] of every agent, their mean, and its sum over an agent's partners (eq. 14)."""
+    with torch.no_grad():
+        present = learner.controller.log_policy(it.batch, t_env=t_env)[:, :-1]
+        per_decision = surrogates.kl(present, it.log_pi[:, :-1])  # [B, T, A]
+        per_agent = [masked_mean(part, it.batch.mask) for part in per_decision.unbind(-1)]
+    total = torch.stack(per_agent).sum()
+    metrics: Metrics = {f"kl_agent_{a}": value for a, value in enumerate(per_agent)}
+    n = len(per_agent)
+    metrics["kl_mean"] = total / n
+    metrics["kl_partners"] = total * (n - 1) / n  # mean over agents of the sum over the others
+    return metrics

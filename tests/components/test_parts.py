@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from components.optimizer import Optimizer
+from components.optimizer import Optimizer, Optimizers
 from components.running_norm import RunningNorm
 from components.schedules import LinearSchedule
 from components.target import Target
@@ -148,6 +148,19 @@ class TestOptimizer:
         for _ in range(300):
             optimizer.step(((x - 1) ** 2).sum())
         assert x.item() == pytest.approx(1.0, abs=0.05)
+
+    def test_several_clip_and_keep_momentum_each_for_itself(self):
+        g = torch.Generator().manual_seed(0)
+        starts, slopes = torch.randn(2, 3, generator=g), torch.randn(4, 2, 3, generator=g)
+        slopes[:, 1] *= 1e3
+        together, apart = [[nn.Parameter(start.clone()) for start in starts] for _ in range(2)]
+        make = [[Optimizer([x], kind="adam", lr=0.1, grad_norm_clip=1.0) for x in xs] for xs in (together, apart)]
+        several = Optimizers(make[0])
+        for slope in slopes:
+            norm = several.step((together[0] * slope[0]).sum() + (together[1] * slope[1]).sum())
+            norms = [make[1][k].step((apart[k] * slope[k]).sum()) for k in range(2)]
+            assert norm.item() == pytest.approx(torch.stack(norms).norm().item())
+        assert all(torch.equal(*pair) for pair in zip(together, apart, strict=True))
 
     @pytest.mark.parametrize("kind", ["adam", "rmsprop"])
     def test_state_is_exact(self, kind):

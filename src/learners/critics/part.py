@@ -50,6 +50,7 @@ class Iteration:
         inputs: what the critic sees (``CriticPart.inputs``).
         weights: bool, what counts in the actors' losses: steps [B, T], or decisions [B, T, A].
         estimates: what the critic says before it is fitted (``CriticPart.estimate``).
+        group: whose agents alone these are (``of_group``); None: all agents.
     """
 
     batch: EpisodeBatch
@@ -59,11 +60,32 @@ class Iteration:
     inputs: Any
     weights: Tensor
     estimates: Any = None
+    group: int | None = None
 
     @property
     def active(self) -> Tensor:
         """Real decisions, of agents that had more than one action: bool [B, T, A]."""
         return self.batch.mask.unsqueeze(-1) & (self.batch.available[:, :-1].sum(-1) > 1)
+
+    def ratio(self, log_pi: Tensor) -> Tensor:
+        """pi / pi_i of the executed actions [B, T, A], from log_pi [B, T, A, U]."""
+        executed = self.batch.actions.unsqueeze(-1)
+        return (log_pi.gather(-1, executed) - self.log_pi[:, :-1].gather(-1, executed)).exp().squeeze(-1)
+
+    def of_group(self, group: int, agents: Tensor) -> Iteration:
+        """What concerns the actors of one group: its agents' numbers, int64 [A']. What concerns the critic is left out.
+
+        Axis A of what is returned has these agents only.
+        """
+        return replace(
+            self,
+            batch=self.batch.of_agents(agents),
+            log_pi=self.log_pi[:, :, agents],
+            weights=self.weights if self.weights.dim() == 2 else self.weights[:, :, agents],
+            inputs=None,
+            estimates=None,
+            group=group,
+        )
 
     def episodes(self, rows: Rows) -> Iteration:
         """Some of the episodes (all for a slice, which is ``EVERY``)."""
@@ -72,8 +94,10 @@ class Iteration:
 
 def _rows(x: Any, rows: Rows) -> Any:
     """Rows of a tensor, or of every tensor in a dataclass."""
-    if x is None or isinstance(x, Tensor):
-        return x if x is None else x[rows]
+    if x is None or isinstance(x, int):
+        return x
+    if isinstance(x, Tensor):
+        return x[rows]
     return replace(x, **{key: _rows(value, rows) for key, value in vars(x).items()})
 
 
