@@ -3,6 +3,8 @@
 REGISTRY: dict[str, str] = {
     "asae_learner": "learners.asae_learner:ASAELearner",
     "coma_learner": "learners.coma_learner:COMALearner",
+    "happo_learner": "learners.happo_learner:HAPPOLearner",
+    "hatrpo_learner": "learners.hatrpo_learner:HATRPOLearner",
     "mat_dec_learner": "learners.mat_learner:MATDecLearner",
     "mat_learner": "learners.mat_learner:MATLearner",
     "ppo_learner": "learners.ppo_learner:PPOLearner",

@@ -52,6 +52,10 @@ MISTAKES = {
     "sharing": ([*SPREAD, "parameter_sharing=half"], ["parameter_sharing=half", "full", "none", "[0, 0, 1]"]),
     "groups": ([*SPREAD, "parameter_sharing=[0,1]"], ["parameter_sharing=[0, 1]", "2 entries", "3 agents"]),
     "unknown types": ([*SPREAD, "parameter_sharing=types"], ["parameter_sharing=types", "[0, 0, 1]"]),
+    "one network in turn": (
+        ["--config=happo", "--env-config=spread", "with", "parameter_sharing=full"],
+        ["happo_learner", "parameter_sharing=full", "one network", "parameter_sharing=none", "[0, 0, 1]"],
+    ),
     "half a schedule": ([*ASAE, "entropy_anneal_time=9"], ["entropy_coef_finish", "entropy_anneal_time", "both"]),
     "half of another": ([*ASAE, "entropy_coef_finish=0"], ["entropy_coef_finish", "entropy_anneal_time", "both"]),
     "two mistakes": ([*SPREAD, "lr=-1", "gamma=2"], ["lr=-1", "gamma=2", "less than or equal to 1"]),

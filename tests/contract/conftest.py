@@ -16,6 +16,8 @@ OF_LEARNER = {
     "asae": ["critic_hidden_dim=8", "n_samples=3"],
     "coma": ["critic_hidden_dim=8"],
     "coma_pymarl": ["critic_hidden_dim=8"],
+    "happo": ["critic_hidden_dim=8"],
+    "hatrpo": ["critic_hidden_dim=8"],
     "iql": ["batch_size=4", "buffer_size=16", "epsilon_anneal_time=100"],
     "vdn": ["batch_size=4", "buffer_size=16", "epsilon_anneal_time=100"],
     "qmix": ["batch_size=4", "buffer_size=16", "epsilon_anneal_time=100", "mixing_embed_dim=4", "hypernet_embed=4"],

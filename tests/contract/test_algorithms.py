@@ -16,6 +16,7 @@ from core.settings import config_names, config_path, read_yaml
 
 ALGORITHMS = config_names("algs")
 ONE_NETWORK = {"mat"}  # all agents in one network, without recurrence
+IN_TURN = ["happo", "hatrpo"]
 ON_POLICY = [name for name in ALGORITHMS if name.startswith(("asae", "coma"))]
 
 
@@ -78,6 +79,7 @@ def test_no_algorithm_is_forgotten():
         "mappo",
         "mat",
         "mat_dec",
+        *IN_TURN,
     } <= set(ALGORITHMS)
 
 
@@ -89,6 +91,10 @@ def test_trains(make_experiment, algorithm, sharing, use_rnn):
     if algorithm in ONE_NETWORK and (use_rnn or sharing != "full"):
         with pytest.raises(UserError, match="use_rnn=True" if use_rnn else "MAT is one network"):
             make_experiment(algorithm, f"parameter_sharing={sharing}", f"use_rnn={use_rnn}")
+        return
+    if algorithm in IN_TURN and sharing == "full":
+        with pytest.raises(UserError, match="parameter_sharing=full gives all 3 one network"):
+            make_experiment(algorithm, f"parameter_sharing={sharing}")
         return
     experiment = make_experiment(algorithm, f"parameter_sharing={sharing}", f"use_rnn={use_rnn}")
     team = experiment.teams["agents"]

@@ -79,7 +79,8 @@ def test_updates_that_are_too_large(train, make_experiment, algorithm):
 
     def spoil(experiment, batch):
         for optimizer in experiment.teams["agents"].learner.optimizers().values():
-            optimizer._optimizer.param_groups[0]["lr"] = 1e38
+            for each in getattr(optimizer, "groups", [optimizer]):
+                each._optimizer.param_groups[0]["lr"] = 1e38
 
     _, saved, message = train(algorithm, spoil, "env_args.ends=truncated")
     assert "lower lr" in message

@@ -45,6 +45,8 @@ LEARNERS = {
     "mappo_epymarl": ON_POLICY,
     "mat": [*SHARED_CRITIC, "epochs=4"],
     "mat_dec": [*ON_POLICY, "epochs=4"],
+    "happo": [*ON_POLICY, "epochs=4"],
+    "hatrpo": [*ON_POLICY, "kl_threshold=0.02", "entropy_coef=0"],
 }
 
 

@@ -19,11 +19,14 @@ class StateValueSettings(ValueSettings, CriticSettings):
     """What the state-value critic reads."""
 
     critic_input: Literal["obs", "state", "state_obs"] = Field(
-        "state", description="What V sees beside the agent's number: own observation, state, or both."
+        "state", description="What V sees: own observation, state, or both."
+    )
+    critic_agent_id: bool = Field(
+        True, description="Give V the agent's number; with critic_input=state false makes it one value for the team."
     )
     critic_use_rnn: bool = Field(False, description="A GRU in the critic.")
     target_critic: bool = Field(False, description="Targets bootstrap from a lagging critic.")
-    death_masking: bool = Field(False, description="V of a dead agent sees its number alone (Yu et al. 2022).")
+    death_masking: bool = Field(False, description="V of a dead agent sees nothing but its number (Yu et al. 2022).")
 
 
 class StateValue(ValuePart):
@@ -36,7 +39,8 @@ class StateValue(ValuePart):
         spec, s = self.spec, self.settings
         size = spec.obs_dim * (s.critic_input != "state") + spec.state_dim * (s.critic_input != "obs")
         unit = UNIT[self._kind]
-        return RNNAgent(size + spec.n_agents, 1, hidden_dim=s.critic_hidden_dim, use_rnn=s.critic_use_rnn, unit=unit)
+        size += spec.n_agents * s.critic_agent_id
+        return RNNAgent(size, 1, hidden_dim=s.critic_hidden_dim, use_rnn=s.critic_use_rnn, unit=unit)
 
     @property
     def _kind(self) -> Kind:
@@ -47,7 +51,7 @@ class StateValue(ValuePart):
         return spec.obs_kind if seen == "obs" else spec.state_kind
 
     def inputs(self, batch: EpisodeBatch) -> Tensor:
-        """State, own observation and the agent's number, of whole episodes: [B, T+1, A, I]."""
+        """State, own observation and the agent's number, as far as asked for, of whole episodes: [B, T+1, A, I]."""
         s, spec, kind, shape = self.settings, self.spec, self._kind, (*batch.obs.shape[:3], -1)
         parts = []
         if s.critic_input != "obs":
@@ -57,7 +61,9 @@ class StateValue(ValuePart):
         if s.death_masking:
             living = batch.available.sum(-1, keepdim=True) > 1
             parts = [part * living for part in parts]
-        return torch.cat([*parts, one_hots(spec.n_agents, kind, self.device).expand(shape)], -1)
+        if s.critic_agent_id:
+            parts.append(one_hots(spec.n_agents, kind, self.device).expand(shape))
+        return torch.cat(parts, -1)
 
 
 def _read_as(x: Tensor, kind: Kind, wanted: Kind) -> Tensor:
