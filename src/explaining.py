@@ -32,7 +32,7 @@ def table(options: Options, word: str = "") -> str:
 
     Args:
         options: of a run.
-        word: only rows whose key or meaning has it, and parts whose title has.
+        word: only rows whose key or meaning has it, and parts of that kind (learner, environment, ...).
 
     Raises:
         UserError: there are none.
@@ -54,8 +54,8 @@ def table(options: Options, word: str = "") -> str:
 
 
 def _with(word: str, title: str, rows: Rows) -> Rows:
-    word = word.lower()
-    return [row for row in rows if word in title.lower() or word in row[0].lower() or word in row[3].lower()]
+    word, kind = word.lower(), title.partition(":")[0]  # names stand behind it: "mix" does not ask for all of qmix
+    return rows if word in kind else [row for row in rows if word in row[0].lower() or word in row[3].lower()]
 
 
 def _parts(options: Options) -> list[tuple[str, Rows]]:

@@ -86,7 +86,8 @@ def find(path: str | Path, load_step: int = 0) -> Path:
     known = steps(path)
     if not known:
         raise UserError(
-            f"No checkpoint in {path}: give a run's models folder (results/models/<run>, with folders named by step). "
+            f"No checkpoint in {path}: give a run's results folder (results/sacred/<algorithm>/<task>/<id>) or its "
+            "models folder (results/models/<run>, with folders named by step). "
             "A run that was stopped before its first save_model_interval, or had save_model=False, has none."
         )
     step = known[-1] if load_step == 0 else min(known, key=lambda s: abs(s - load_step))

@@ -1,6 +1,7 @@
 """A missing package is one message in every command, which imports this first: the standard library is enough for it.
 
-Importing it has that effect: it takes the place of ``sys.excepthook``, for a ModuleNotFoundError of others' packages.
+Importing it has that effect: it takes the place of ``sys.excepthook``, for a ModuleNotFoundError of others' packages
+and a Ctrl-C that nothing has caught, as while packages are imported.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ def _shown(path: Path) -> str:
 
 
 def _hook(kind: type[BaseException], error: BaseException, traceback: Any) -> None:
-    """Tell of a missing package; everything else keeps its traceback."""
+    """Tell of a missing package, say nothing after Ctrl-C; everything else keeps its traceback."""
+    if issubclass(kind, KeyboardInterrupt):
+        return  # Python then ends as SIGINT would have ended it
     package = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
     ours = (SOURCE / package).exists() or (SOURCE / f"{package}.py").exists()
     if not package or ours or package in sys.stdlib_module_names:

@@ -45,10 +45,8 @@ def _maker(key: str, arguments: dict[str, Any]) -> Maker:
         import_module(module, key)
     spec = gymnasium.registry.get(name)
     if spec is None:
-        near = advice("env_args.key", key) or (
-            f"{did_you_mean(name, gymnasium.registry)} Put the package that registers it in front, as in "
-            "lbforaging:Foraging-8x8-2p-3f-v3."
-        )
+        near = advice("env_args.key", key) or did_you_mean(name, gymnasium.registry)
+        near += "" if module else " Put the package that registers it in front, as in lbforaging:Foraging-8x8-2p-3f-v3."
         raise UserError(f"env_args.key={key}: Gymnasium knows no environment '{name}'.{near}")
     entry = spec.entry_point
     creator: Any = gymnasium.envs.registration.load_env_creator(entry) if isinstance(entry, str) else entry

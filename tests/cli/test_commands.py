@@ -96,6 +96,8 @@ def test_print_config_gives_every_key_with_its_value_and_layer(cli):
         (["--print-config", "epsilon"], {"epsilon_start", "epsilon_finish"}, {"lr", "seed"}),
         (["--print-config=LEARNING"], {"lr", "critic_lr"}, {"seed"}),
         (["--print-config", "env_args"], {"env_args.n_agents"}, {"lr"}),
+        (["--print-config", "environment"], {"env_args.n_agents", "t_max"}, {"lr"}),
+        (["--print-config", "asae"], {"eps_clip"}, {"n_samples", "t_max"}),
         (["--print-config"], {"lr", "seed", "env_args.n_agents"}, set()),
     ],
 )

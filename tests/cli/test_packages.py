@@ -1,5 +1,6 @@
 """A package that is missing, or the wrong Python: one message that says how to mend it, in every command."""
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -65,6 +66,12 @@ def test_what_mends_it(tmp_path, monkeypatch, capsys, here, made, where, wanted)
     assert status == 2
     expected = f"'torch' is not installed for {sys.executable}: {wanted.format(root=tmp_path)}"
     assert said == f"error: the Python package {expected}\n"
+
+
+def test_ctrl_c_while_packages_are_imported_has_no_traceback():
+    code = f"import sys; sys.path.insert(0, {str(ROOT / 'src')!r}); import core.packages; raise KeyboardInterrupt"
+    done = bare("-c", code)
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
 
 
 @pytest.mark.parametrize(
