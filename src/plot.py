@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import core.packages  # noqa: F401  (first: it tells of missing packages)
 from core.errors import UserError
+from core.foreign import advice
 from observers.drawing import draw_curves
 from observers.tables import CENTER_NAMES, table, write_csv
 
@@ -84,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--smooth", type=int, default=1, metavar="N", help="moving average over N points of each seed")
     add("--title")
     add("--x-label", default="environment steps")
-    add("--y-min", type=float, metavar="Y", help="cut the picture off below this value")
+    add("--y-min", "--y_min", type=float, metavar="Y", help="cut the picture off below this value")
     add("--csv", metavar="FILE", help="write the numbers of the curves")
     add("--table", action="store_true", help="print final values: median, IQM, interval, seeds")
     add("--final", choices=["last", "tenth"], default="last", help="final value of a seed: its last point, or the mean "
@@ -107,10 +108,20 @@ def _curves(options: argparse.Namespace) -> list[Curve]:
     )
 
 
+def _check_foreign(arguments: Sequence[str]) -> None:
+    """Raise UserError with what to write instead of other codebases' options, all of them at once."""
+    words = [word.partition("=")[0] for word in arguments if word.startswith("--")]
+    told = {word: advice("option of plot.py", word.removeprefix("--").replace("-", "_")) for word in words}
+    lines = [f"Unknown option {word}.{text}" for word, text in told.items() if text]
+    if lines:
+        raise UserError("\n".join(lines))
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; 0, or 2 after a user's mistake, which is told in one message."""
-    options = _parser().parse_args(arguments)
     try:
+        _check_foreign(sys.argv[1:] if arguments is None else arguments)
+        options = _parser().parse_args(arguments)
         with warnings.catch_warnings():
             warnings.showwarning = lambda message, *rest, **named: print(f"plot.py: note: {message}", file=sys.stderr)
             warnings.simplefilter("always", UserWarning)

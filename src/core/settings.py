@@ -53,10 +53,14 @@ class _Loader(yaml.SafeLoader):
         return _PLAIN if kind is yaml.ScalarNode and implicit[0] and tag == self.DEFAULT_SCALAR_TAG else tag
 
     def compose_mapping_node(self, anchor: Any) -> Any:
-        """Refuse a key that is given twice, before merge keys bring others."""
+        """Refuse a key that is given twice and not the same, before merge keys bring others."""
         node = super().compose_mapping_node(anchor)
-        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode) and key.tag != _YAML + "merge"]
-        twice = sorted({key for key in keys if keys.count(key) > 1})
+        given: dict[str, list[Any]] = {}
+        for key, value in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.tag != _YAML + "merge":
+                plain = isinstance(value, yaml.ScalarNode)
+                given.setdefault(key.value, []).append((value.tag, value.value) if plain else value)
+        twice = sorted(key for key, values in given.items() if any(value != values[0] for value in values))
         if twice:
             line = node.start_mark.line + 1
             raise UserError(f"{self.name}: key given twice: {', '.join(twice)} (in what begins in line {line}).")

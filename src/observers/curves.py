@@ -165,10 +165,11 @@ def curves(
     if not series:
         names = sorted({name for run in runs for name in run.metrics})
         known = ", ".join(names) if names else "none yet"
-        raise UserError(f"No run has the metric '{metric}'.{did_you_mean(metric, names)} There are: {known}.")
+        near = f" Did you mean '{metric}_mean'?" if f"{metric}_mean" in names else did_you_mean(metric, names)
+        raise UserError(f"No run has the metric '{metric}'.{near} There are: {known}.")
     if len(series) < len(runs):
         without = [run for run in runs if run.path not in series]
-        near = did_you_mean(metric, {name for run in without for name in run.metrics} - {metric})
+        near = did_you_mean(metric, {name for run in without for name in run.metrics if _same_of_a_team(name, metric)})
         paths = some([str(run.path) for run in without], 3)
         warnings.warn(f"left out, since they have no {metric}: {paths}.{near}", stacklevel=2)
     found, repeated = [], []
@@ -178,6 +179,12 @@ def curves(
         found.append(_curve(kept, [series[run.path] for run in kept.runs], center))
     _tell(repeated, [curve for curve in found if curve.counts.min() < curve.n_seeds])
     return found
+
+
+def _same_of_a_team(name: str, metric: str) -> bool:
+    """Whether a name is the metric with more words in it: test_return_mean is one team's test_prey_return_mean."""
+    words = iter(name.split("_"))
+    return all(word in words for word in metric.split("_"))
 
 
 def _curve(line: Line, series: Sequence[Series], center: str) -> Curve:

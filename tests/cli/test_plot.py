@@ -208,6 +208,7 @@ def test_final_values_by_hand(tmp_path):
     ("arguments", "message"),
     [
         (["--metric", "test_return_maen"], "Did you mean 'test_return_mean'?"),
+        (["--metric", "test_return"], "Did you mean 'test_return_mean'?"),
         (["--group-by", "env_args.map_nam"], "Did you mean 'env_args.map_name'?"),
         (["--out", "curves.docx"], "End it in .png"),
     ],
@@ -217,6 +218,25 @@ def test_mistakes_are_told_in_one_message(results, capsys, arguments, message):
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
+
+
+def test_words_of_epymarls_command_are_all_told(tmp_path, capsys):
+    assert plot.main(["--path", str(tmp_path), "--smoothing_window=3", "--save-dir", "plots"]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.removeprefix("plot.py: ").split(".")[0] for line in lines] == [
+        "Unknown option --path", "Unknown option --smoothing_window", "Unknown option --save-dir",
+    ]  # fmt: skip
+    assert all(word in line for word, line in zip(["plot.py results", "--smooth", "--out"], lines, strict=True))
+
+
+def test_runs_without_the_metric_are_told_of_their_own_form_of_it(tmp_path, capsys):
+    """A team's return, and not just any name that looks alike."""
+    for place, name in enumerate(("test_return_mean", "test_prey_return_mean", "test_captured_mean")):
+        config = {"name": "asae", "env": "spread", "seed": place, "env_args": {}}
+        make_run(tmp_path / str(place), config, [0, 10], [1.0, 2.0], metric=name)
+    for metric, near in (("test_return_mean", " Did you mean 'test_prey_return_mean'?"), ("test_captured_mean", "")):
+        assert plot.main([str(tmp_path), "--table", "--metric", metric]) == 0
+        assert capsys.readouterr().err.splitlines()[0].endswith(f"{tmp_path / '2' if near else tmp_path / '1'}.{near}")
 
 
 def test_paths_without_runs(tmp_path, capsys):

@@ -48,6 +48,8 @@ ROWS = [
     ("option", "no_mongo", "Sacred"),
     ("env_args.", "pretrained_wrapper", "--team prey=fleeing"),
     ("env_args.", "seed", "seed=..."),
+    ("env_args.", "state_last_action", "Leave it out"),
+    ("option of plot.py", "path", "plot.py results"),
     ("setting", "use_cuda", "device=cuda"),
     ("setting", "use_wandb", "metrics.jsonl"),
     ("setting", "wandb_project", "metrics.jsonl"),
@@ -176,7 +178,8 @@ def as_yaml(content):
 @pytest.mark.parametrize("name", FILES)
 def test_epymarls_files_are_our_settings_of_the_same_name(tmp_path, name):
     file = tmp_path / "theirs.yaml"
-    file.write_text(as_yaml(FILES[name] | {"name": name}))
+    twice = "use_rnn: False\n" if name == "vdn" else ""  # in their file, too
+    file.write_text(as_yaml(FILES[name] | {"name": name}) + twice)
     theirs = resolve(str(file), "matrix_game", [])
     assert theirs.player.flat() == resolve(name, "matrix_game", []).player.flat()
     assert theirs.experiment.name == name
