@@ -50,8 +50,14 @@ class BasicController:
         settings: see :class:`ControllerSettings`.
         generators: random streams "explore", "test_policy" and "learner".
         device: where the networks live.
+
+    Attributes:
+        one_network: whether all agents are in one network without memory, so that neither ``parameter_sharing`` nor
+            ``use_rnn`` is free.
+        Settings: what it reads.
     """
 
+    one_network = False
     Settings: type[ControllerSettings] = ControllerSettings
 
     def __init__(

@@ -35,6 +35,7 @@ class MATController(BasicController):
         UserError: several networks, recurrent ones, or heads that do not divide the width.
     """
 
+    one_network = True
     Settings = MATControllerSettings
     settings: MATControllerSettings
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -70,7 +70,13 @@ class Script(Protocol):
 
 
 class Learner(Protocol):
-    """Improves one team's networks; never logs and never sees the environment."""
+    """Improves one team's networks; never logs and never sees the environment.
+
+    It is built as ``Class(spec, settings, controller, reward_dim=..., device=...)``, has a model of its settings,
+    ``Settings``, and says what it can by class attributes (``learners.base.BaseLearner``).
+    """
+
+    on_policy: bool
 
     def observe(self, batch: EpisodeBatch) -> None:
         """See newly gathered episodes once (reward statistics)."""
@@ -84,8 +90,16 @@ class Learner(Protocol):
         """Say what was not finite in the updates since the last call, "" where all was."""
         ...
 
+    def networks(self) -> Mapping[str, Any]:
+        """File of a checkpoint, without .th -> network."""
+        ...
+
+    def targets(self) -> Mapping[str, Any]:
+        """Name -> lagging network."""
+        ...
+
     def state_dict(self) -> dict[str, Any]:
-        """Everything that an exact resume needs."""
+        """Everything that an exact resume needs beside the networks."""
         ...
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

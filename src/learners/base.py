@@ -12,6 +12,7 @@ from components.optimizer import Optimizer, OptimizerName
 from components.running_norm import RunningNorm
 from components.target import Target
 from core.data import EpisodeBatch, TeamSpec
+from core.errors import UserError
 from core.settings import Section
 from estimators.returns import continues_from_mask
 
@@ -45,21 +46,42 @@ class BaseLearner:
         settings: the learner's section.
         reward_dim: R of the batches: 1 for a team reward, A for individual rewards.
         device: where the networks live.
+
+    Attributes:
+        on_policy: whether it trains on the episodes that were just gathered. If not, its settings have ``batch_size``,
+            ``buffer_size``, ``buffer_dtype`` and ``episodes_per_update``, as those of ``QLearner``.
+        individual_rewards: whether it can learn from a reward for each agent.
+        several_networks: whether it needs more than one network, so that ``parameter_sharing=full`` is refused.
+        Settings: what it reads.
+
+    Raises:
+        UserError: individual rewards, for a learner that cannot learn from them.
     """
 
     on_policy: bool
     individual_rewards = False
+    several_networks = False
     Settings: type[LearnerSettings] = LearnerSettings
 
     def __init__(
         self, spec: TeamSpec, settings: LearnerSettings, *, reward_dim: int, device: torch.device | str
     ) -> None:
+        if reward_dim != 1 and not self.learns_individual_rewards(settings):
+            raise UserError(
+                f"{settings.learner} learns from one team reward: set common_reward=True, or use an "
+                "algorithm for individual rewards, as iql, ia2c and ippo are."
+            )
         self.spec = spec
         self.device = torch.device(device)
         self._base = settings
         centre = settings.standardise_rewards is True
         self.reward_norm = RunningNorm(reward_dim, centre=centre)
         self._limits: tuple[Tensor, Tensor] | None = None
+
+    @classmethod
+    def learns_individual_rewards(cls, settings: Any) -> bool:
+        """Whether it can learn from a reward for each agent with these settings."""
+        return cls.individual_rewards
 
     def observe(self, batch: EpisodeBatch) -> None:
         """See newly gathered episodes once: the reward statistics."""

@@ -10,7 +10,6 @@ from pydantic import Field
 from torch import Tensor
 
 from core.data import EpisodeBatch, Metrics, TeamSpec
-from core.errors import UserError
 from estimators.credit import Marginal, marginal, partner_ratio
 from estimators.masked import masked_mean, masked_standardise
 from estimators.returns import continues_from_mask, residuals
@@ -58,9 +57,6 @@ class CounterfactualLearner(ActorCriticLearner):
     With ``advantage=doubly_robust``, A_dr = A_mar(s_t, u_t^a) + R_t (:func:`estimators.returns.residuals`): unbiased up
     to a baseline for every critic where lambda is 1, and the critic's own advantage where it is right. There the critic
     is fitted after the actors, since one that has been fitted to these returns leaves no residual.
-
-    Raises:
-        UserError: individual rewards, for which there is no joint Q.
     """
 
     Settings: type[LearnerSettings] = CounterfactualSettings
@@ -69,11 +65,6 @@ class CounterfactualLearner(ActorCriticLearner):
 
     def __init__(self, spec: TeamSpec, settings: CounterfactualSettings, *others: Any, **named: Any) -> None:
         super().__init__(spec, settings, *others, **named)
-        if self.reward_dim != 1:
-            raise UserError(
-                f"{settings.learner} assigns credit for one team reward: set common_reward=True, "
-                "or use iql for individual rewards."
-            )
         self.robust = settings.advantage == "doubly_robust"
         self.critic.fits_first = not self.robust
 

@@ -25,7 +25,7 @@ class MATLearner(StateValueLearner):
         controller: whose network it is.
 
     Raises:
-        UserError: another controller; individual rewards, which its decomposition of one advantage does not have.
+        UserError: another controller; individual rewards, of which its decomposition of one advantage knows nothing.
     """
 
     Settings: type[LearnerSettings] = MATSettings
@@ -37,11 +37,6 @@ class MATLearner(StateValueLearner):
         if not isinstance(controller, MATController):
             raise UserError("learner=mat_learner needs mac=mat_mac: its critic is a head on that network's encoder.")
         super().__init__(spec, settings, controller, **others)
-        if self.reward_dim != 1:
-            raise UserError(
-                f"{settings.learner} gives its agents parts of one team reward: set common_reward=True, or use "
-                "mat_dec, mappo or ippo for individual rewards."
-            )
         self.actor_optimizer = self.critic.optimizer
 
     def make_critic(self) -> SharedEncoderValue:

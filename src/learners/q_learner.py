@@ -12,7 +12,6 @@ from components.action_selectors import greedy
 from components.target import Target
 from controllers.basic_controller import BasicController
 from core.data import EpisodeBatch, Metrics, TeamSpec
-from core.errors import UserError
 from core.kinds import UNIT
 from estimators.masked import masked_mean
 from estimators.returns import continues_from_mask, lambda_returns
@@ -63,17 +62,17 @@ class QLearner(BaseLearner):
         device: torch.device | str = "cpu",
     ) -> None:
         super().__init__(spec, settings, reward_dim=reward_dim, device=device)
-        if settings.mixer != "none" and reward_dim != 1:
-            raise UserError(
-                f"mixer={settings.mixer} learns from one team reward: set common_reward=True, "
-                "or use iql for individual rewards."
-            )
         self.settings = settings
         self.controller = controller
         self.mixer = self._make_mixer().to(device)
         self.net = nn.ModuleDict({"agents": controller.agents, "mixer": self.mixer})
         self.target = Target(self.net, settings.target_update_interval_or_tau)
         self.optimizer = self.make_optimizer(list(self.net.parameters()), settings.lr)
+
+    @classmethod
+    def learns_individual_rewards(cls, settings: QLearnerSettings) -> bool:
+        """Without a mixer every agent learns for itself."""
+        return settings.mixer == "none"
 
     def _make_mixer(self) -> nn.Module:
         if self.settings.mixer == "none":

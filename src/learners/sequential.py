@@ -31,7 +31,8 @@ class SequentialLearner(AdvantageLearner):
         UserError: all agents share one network; individual rewards.
     """
 
-    individual_rewards = False
+    individual_rewards = False  # one advantage of the team is weighted by its agents' ratios
+    several_networks = True
     actor_optimizer: Optimizers
     settings: SequentialSettings
 
@@ -44,11 +45,6 @@ class SequentialLearner(AdvantageLearner):
                 f"moving one moves them all: give parameter_sharing=none, or groups, e.g. {groups}."
             )
         super().__init__(spec, settings, controller, **others)
-        if self.reward_dim != 1:
-            raise UserError(
-                f"{settings.learner} weights one advantage of the team by its agents' ratios, which needs one team "
-                "reward: set common_reward=True, or use ippo or mappo for individual rewards."
-            )
 
     def make_critic(self) -> StateValue:
         """V of the state, one network for all agents, as the authors have it."""

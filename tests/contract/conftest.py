@@ -2,7 +2,10 @@
 
 import pytest
 
+import learners
 import options
+from core.registry import load
+from core.settings import config_path, read_yaml
 from experiment import Experiment
 
 SMALL = [
@@ -12,16 +15,16 @@ SMALL = [
     "test_nepisode=4",
     "batch_size_run=4",
 ]
-OF_LEARNER = {
-    "asae": ["critic_hidden_dim=8", "n_samples=3"],
-    "coma": ["critic_hidden_dim=8"],
-    "coma_pymarl": ["critic_hidden_dim=8"],
-    "happo": ["critic_hidden_dim=8"],
-    "hatrpo": ["critic_hidden_dim=8"],
-    "iql": ["batch_size=4", "buffer_size=16", "epsilon_anneal_time=100"],
-    "vdn": ["batch_size=4", "buffer_size=16", "epsilon_anneal_time=100"],
-    "qmix": ["batch_size=4", "buffer_size=16", "epsilon_anneal_time=100", "mixing_embed_dim=4", "hypernet_embed=4"],
-}
+SMALLER = {"critic_hidden_dim": 8, "n_samples": 3, "mixing_embed_dim": 4, "hypernet_embed": 4}
+SMALLER |= {"batch_size": 4, "buffer_size": 16}
+"""Of what learners read; a new one that has such a setting is made small as well."""
+
+
+def small(algorithm):
+    """Words that make an algorithm quick."""
+    learner = load(learners.REGISTRY, read_yaml(config_path("algs", algorithm))["learner"], "learner")
+    words = [f"{key}={value}" for key, value in SMALLER.items() if key in learner.Settings.model_fields]
+    return [*SMALL, *words, *([] if learner.on_policy else ["epsilon_anneal_time=100"])]
 
 
 @pytest.fixture
@@ -29,7 +32,7 @@ def make_options(toy_env):
     """Resolve an algorithm on the toy environment: make_options("asae", "lr=0.1", "env_args.limit=3")."""
 
     def make(algorithm, *words):
-        return options.resolve(algorithm, "toy", [*SMALL, *OF_LEARNER.get(algorithm, []), *words])
+        return options.resolve(algorithm, "toy", [*small(algorithm), *words])
 
     return make
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+import controllers
 import learners
 from components import checkpoint
 from contract_helpers import Recorder
@@ -15,9 +16,17 @@ from core.registry import load
 from core.settings import config_names, config_path, read_yaml
 
 ALGORITHMS = config_names("algs")
-ONE_NETWORK = {"mat"}  # all agents in one network, without recurrence
-IN_TURN = ["happo", "hatrpo"]
-ON_POLICY = [name for name in ALGORITHMS if name.startswith(("asae", "coma"))]
+
+
+def learner_of(algorithm):
+    return load(learners.REGISTRY, read_yaml(config_path("algs", algorithm))["learner"], "learner")
+
+
+def controller_of(algorithm):
+    return load(controllers.REGISTRY, read_yaml(config_path("algs", algorithm)).get("mac", "basic_mac"), "controller")
+
+
+ON_POLICY = [name for name in ALGORITHMS if learner_of(name).on_policy]
 
 
 def iterate(experiment, n=3):
@@ -38,7 +47,7 @@ def weights(experiment):
 
 def grouped(algorithm, sharing):
     """Several networks, where an algorithm can have them."""
-    return [] if algorithm in ONE_NETWORK else [f"parameter_sharing={sharing}"]
+    return [] if controller_of(algorithm).one_network else [f"parameter_sharing={sharing}"]
 
 
 def differ(first, second):
@@ -79,7 +88,8 @@ def test_no_algorithm_is_forgotten():
         "mappo",
         "mat",
         "mat_dec",
-        *IN_TURN,
+        "happo",
+        "hatrpo",
     } <= set(ALGORITHMS)
 
 
@@ -88,11 +98,11 @@ def test_no_algorithm_is_forgotten():
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_trains(make_experiment, algorithm, sharing, use_rnn):
     """All numbers stay finite, and every parameter of every agent network moves."""
-    if algorithm in ONE_NETWORK and (use_rnn or sharing != "full"):
-        with pytest.raises(UserError, match="use_rnn=True" if use_rnn else "MAT is one network"):
+    if controller_of(algorithm).one_network and (use_rnn or sharing != "full"):
+        with pytest.raises(UserError, match="use_rnn=True" if use_rnn else "is one network"):
             make_experiment(algorithm, f"parameter_sharing={sharing}", f"use_rnn={use_rnn}")
         return
-    if algorithm in IN_TURN and sharing == "full":
+    if learner_of(algorithm).several_networks and sharing == "full":
         with pytest.raises(UserError, match="parameter_sharing=full gives all 3 one network"):
             make_experiment(algorithm, f"parameter_sharing={sharing}")
         return
@@ -141,8 +151,8 @@ def weights_after(experiment, n=3):
 def test_images_teach_what_their_floats_teach(make_experiment, algorithm, joint):
     """Bytes from the environment to the networks: the same training as with floats between 0 and 1."""
     words = ["obs_last_action=true", f"env_args.joint_obs={joint}", *grouped(algorithm, [0, 1, 0])]
-    if algorithm in ON_POLICY:
-        words += ["obs_individual_obs=true", "critic_last_action=true"]
+    read = learner_of(algorithm).Settings.model_fields
+    words += [f"{key}=true" for key in ("obs_individual_obs", "critic_last_action") if key in read]
     images = make_experiment(algorithm, *words, "env_args.kind=image")
     floats = make_experiment(algorithm, *words, "env_args.rounded=true")
     for experiment, dtype in ((images, torch.uint8), (floats, torch.float32)):
@@ -224,13 +234,26 @@ def test_two_teams(make_experiment, algorithm):
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_individual_rewards_are_learnt_or_refused(make_experiment, algorithm):
     words = ["env_args.individual_rewards=true", "common_reward=false"]
-    learner = load(learners.REGISTRY, read_yaml(config_path("algs", algorithm))["learner"], "learner")
-    if algorithm == "iql" or learner.individual_rewards:
+    settings = make_experiment(algorithm).options.learner
+    if learner_of(algorithm).learns_individual_rewards(settings):
         for _, _, metrics in iterate(make_experiment(algorithm, *words)).learner_metrics:
             assert np.isfinite(list(metrics.values())).all()
         return
     with pytest.raises(UserError, match="team reward"):
         make_experiment(algorithm, *words)
+
+
+def test_who_learns_individual_rewards():
+    """A capability of a learner with its settings, not of a name."""
+    able = {"ia2c", "ippo", "ippo_epymarl", "iql", "maa2c", "mappo", "mappo_epymarl", "mat_dec"}
+    unable = {"asae", "coma", "coma_pymarl", "coma_tuned", "happo", "hatrpo", "mat", "qmix", "vdn"}
+    for name in able | unable:
+        learner = learner_of(name)
+        settings = learner.Settings(**{
+            key: value for key, value in read_yaml(config_path("algs", name)).items()
+            if key in learner.Settings.model_fields
+        })  # fmt: skip
+        assert learner.learns_individual_rewards(settings) == (name in able), name
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
@@ -289,7 +312,7 @@ def assert_equal_up_to_rounding(first, second):
 
 
 @pytest.mark.parametrize("kind", ["floats", "bytes", "image"])
-@pytest.mark.parametrize("algorithm", ON_POLICY)
+@pytest.mark.parametrize("algorithm", [name for name in ON_POLICY if not controller_of(name).one_network])
 def test_what_acted_is_what_the_learner_believes(make_experiment, algorithm, kind):
     """The behaviour policy of the learner is that of the controller, exploration floor included."""
     words = ["obs_last_action=true", "env_args.ends=truncated", f"env_args.kind={kind}"]
@@ -310,7 +333,8 @@ def test_what_acted_is_what_the_learner_believes(make_experiment, algorithm, kin
         real = batch.mask[:, t]
         torch.testing.assert_close(acted[t][real], values[real, t], rtol=1e-4, atol=1e-5)
     epsilon = controller.epsilon(30)
-    assert (epsilon > 0) == (algorithm == "coma_pymarl")
+    settings = experiment.options.player.controller
+    assert (epsilon > 0) == (settings.epsilon_start > 0)
     soft = values.masked_fill(~batch.available, -torch.inf).softmax(-1)
     mixed = (1 - epsilon) * soft + epsilon * batch.available / batch.available.sum(-1, keepdim=True)
     torch.testing.assert_close(controller.log_policy(batch, t_env=30).exp(), mixed)

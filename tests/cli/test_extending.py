@@ -1,0 +1,78 @@
+"""docs/extending.md, followed as it stands in a copy of the project: files written, lines added, commands run."""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "extending.md").read_text()
+FILES = dict(re.findall(r"^`([\w/]+\.(?:py|yaml))`[^\n]*:\n\n```\w+\n(.*?)```", PAGE, re.DOTALL | re.MULTILINE))
+LINES = re.findall(r"^Into `REGISTRY` of `([\w/]+\.py)`.*?```python\n(.*?)```", PAGE, re.DOTALL | re.MULTILINE)
+COMMANDS = re.findall(r"^    python (.+)$", PAGE, re.MULTILINE)
+QUICK = ["t_max=300", "test_nepisode=2", "test_interval=100000", "hidden_dim=8", "save_model=false"]
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """The project with both walk-throughs followed."""
+    folder = tmp_path_factory.mktemp("project")
+    for name in ("src", "tests"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", folder)
+    for name, text in FILES.items():
+        assert not (folder / name).exists(), "new"
+        (folder / name).write_text(text)
+    for name, line in LINES:
+        before, start, after = (folder / name).read_text().partition("REGISTRY: dict[str, str] = {\n")
+        (folder / name).write_text(before + start + line + after)
+    return folder
+
+
+def run(folder, *words):
+    environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "PYTEST_ADDOPTS")}
+    return subprocess.run(
+        [sys.executable, *words], cwd=folder, env=environment, capture_output=True, text=True, timeout=250
+    )
+
+
+def test_the_page_has_what_it_promises():
+    assert list(FILES) == [
+        "src/learners/reinforce_learner.py",
+        "src/config/algs/reinforce.yaml",
+        "src/envs/rendezvous.py",
+        "src/config/envs/rendezvous.yaml",
+        "tests/envs/test_rendezvous.py",
+    ]
+    assert [name for name, _ in LINES] == ["src/learners/__init__.py", "src/envs/__init__.py"]
+    assert len(COMMANDS) == 4
+
+
+@pytest.mark.parametrize("command", [command for command in COMMANDS if "main.py" in command])
+def test_its_runs(project, command):
+    """As they stand, but shorter: the last of equal settings counts."""
+    words = [word for word in shlex.split(command) if not word.startswith("t_max=")]
+    done = run(project, *words, *QUICK, *(["batch_size=4"] if "vdn" in command else []))
+    assert (done.returncode, "COMPLETED after" in done.stdout) == (0, True), done.stdout + done.stderr
+    assert ("met_mean" in done.stdout) == ("rendezvous" in command)
+
+
+@pytest.mark.parametrize("command", [command for command in COMMANDS if "pytest" in command])
+def test_its_tests(project, command):
+    done = run(project, *shlex.split(command), "-p", "no:cacheprovider")
+    last = done.stdout.strip().splitlines()[-1]
+    assert (done.returncode, "failed" in last) == (0, False), done.stdout[-3000:]
+    assert int(re.search(r"(\d+) passed", last).group(1)) >= (40 if "contract" in command else 5)
+
+
+def test_it_is_in_this_projects_style(project):
+    """Ruff's, as pyproject.toml sets it."""
+    names = [name for name in FILES if name.endswith(".py")]
+    for words in (["ruff", "check", "--no-cache"], ["ruff", "format", "--check", "--no-cache"]):
+        done = run(project, "-m", *words, *names)
+        assert done.returncode == 0, done.stdout + done.stderr
