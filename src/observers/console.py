@@ -75,7 +75,7 @@ class Console:
         self._every = every
         self._clock = clock
         self._started = clock()
-        self._t_env = 0
+        self._t_env = self._begun = 0
         self._said = -float("inf")
         self._shown: dict[str, float] = {}  # the values of the last table
         self._counts = ""  # the number that counts, in words
@@ -90,7 +90,7 @@ class Console:
 
     def resume(self, t_env: int) -> None:
         """Count speed and time left from ``t_env``, where an earlier run had come to."""
-        self._t_env = t_env
+        self._t_env = self._begun = t_env
         self._pace.restart(t_env)
         self._show(self._where(t_env))
 
@@ -246,7 +246,9 @@ class Console:
         if metrics and self._shown != dict(metrics):
             self.table(self._t_env, metrics, last=True)
         final = "".join(f", {key} {short(metrics[key])}" for key in successes(metrics) + returns(metrics))
-        lines = [f"{status} after {self._t_env:,} steps in {duration(self._clock() - self._started)}{final}"]
+        tested = status == "COMPLETED" and self._t_env == self._begun  # and nothing trained
+        after = "" if tested else f" after {self._t_env:,} steps"
+        lines = [f"{status}{after} in {duration(self._clock() - self._started)}{final}"]
         lines += [f"Results: {results}"] if results else []
         style = "bold green" if status == "COMPLETED" else "bold yellow" if status != "FAILED" else "bold red"
         self._say("\n".join(lines), style=style, styled=1)

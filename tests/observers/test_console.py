@@ -31,6 +31,14 @@ class Terminal(io.StringIO):
         return True
 
 
+def test_the_end_of_a_test_counts_no_steps():
+    stream = io.StringIO()
+    console = Console(t_max=100, interactive=False, stream=stream, clock=lambda: 0.0)
+    console.resume(100)
+    console.close(status="COMPLETED", results="", metrics={"test_return_mean": 1.0})
+    assert stream.getvalue().splitlines()[-1] == "COMPLETED in 0:00:00, test_return_mean 1"
+
+
 def test_plain_lines_have_no_control_characters_and_are_rare():
     stream, clock = io.StringIO(), Clock()
     console = Console(t_max=100_000, stream=stream, every=10.0, clock=clock)
