@@ -60,6 +60,8 @@ class Experiment:
         else:
             self.runner = self._opened_runner(runner.slots(s.batch_size_run, s.n_envs), "train_env")
         self.spec = self.runner.spec
+        if self.test_runner is not None and self.test_runner.spec != self.spec:
+            raise UserError(f"{s.env}: sizes differ from copy to copy: {self.spec} and {self.test_runner.spec}.")
         if (s.render or s.save_replay) and not (self.spec.can_render or self.spec.can_record):
             raise UserError(f"{s.env} cannot draw itself: leave out render and save_replay.")
         self.teams = make_teams(self.options, self.spec, self.rewards)

@@ -13,7 +13,8 @@ from core.foreign import advice
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return `` Did you mean 'x'?`` for the nearest known word, or an empty string."""
-    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    names = list(known)
+    near = difflib.get_close_matches(word, names, n=1, cutoff=0.6) or [name for name in names if name == word.lower()]
     return f" Did you mean '{near[0]}'?" if near else ""
 
 

@@ -112,6 +112,8 @@ def _enter(layer: dict[str, Any], word: str) -> None:
         layer.setdefault(TEAM, {}).setdefault(team, {})[setting] = value
     elif dot and outer != NESTED:
         raise UserError(f"Cannot read '{word}': only {NESTED} and {TEAM}.<name> have keys below them.")
+    elif dot and not inner:
+        raise UserError(f"Cannot read '{word}': one of the environment's settings is {NESTED}.key=value.")
     elif dot:
         layer.setdefault(NESTED, {})[inner] = value
     elif key == NESTED:

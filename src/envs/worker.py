@@ -140,9 +140,10 @@ class WorkerVecEnv:
                 raise UserError(f"Environment {self._name}: its worker process {death}, while it started.") from None
             except UserError as error:
                 raise UserError(f"Environment {self._name}: {error}") from None
+        first = getattr(self, "_single", specs[0])  # a worker that is started again must be as it was
         for worker, spec in zip(workers, specs, strict=True):
-            if spec != specs[0]:
-                raise UserError(f"Environment {self._name}: its sizes differ from copy to copy: {specs[0]}, {spec}.")
+            if spec != first:
+                raise UserError(f"Environment {self._name}: its sizes differ from copy to copy: {first}, {spec}.")
             worker.hand_spec(spec)
         return specs[0]
 
@@ -258,8 +259,7 @@ class WorkerVecEnv:
 
     def _count(self, reason: str) -> None:
         self._deaths += 1
-        # slots that start together also fail together, though most episodes may be well
-        if self._deaths > MAX_DEATHS_IN_A_ROW + self.n_envs - 1:
+        if self._deaths > MAX_DEATHS_IN_A_ROW + self.n_envs - 1:  # slots that start together also fail together
             raise UserError(
                 f"Environment {self._name} failed {self._deaths} times without a finished episode in between; "
                 f"the last time {reason}"

@@ -63,6 +63,8 @@ MISTAKES = {
     "environment's type": ([*SPREAD, "env_args.n_agents=two"], ["env_args.n_agents=two", "valid integer"]),
     "one agent": ([*SPREAD, "env_args.n_agents=1"], ["env_args.n_agents=1", "at least 2"]),
     "flat env_args": ([*SPREAD, "env_args=3"], ["env_args", "key: value"]),
+    "no name": ([*SPREAD, "env_args.=3"], ["'env_args.=3'", "env_args.key=value"]),
+    "capitals": ([*SPREAD, "LR=3"], ["'LR'", "Did you mean 'lr'"]),
     "other nesting": ([*SPREAD, "foo.bar=3"], ["foo.bar=3", "only env_args"]),
     "unknown controller": ([*SPREAD, "mac=basic"], ["basic", "Did you mean 'basic_mac'"]),
     "unknown learner": ([*SPREAD, "learner=qlearner"], ["qlearner", "Did you mean 'q_learner'"]),
@@ -315,3 +317,26 @@ def test_a_bug_keeps_its_traceback(cli, tools, monkeypatch):
     entry = json.loads((folder / "run.json").read_text())
     assert entry["status"] == "FAILED"
     assert "ZeroDivisionError" in "".join(entry["fail_trace"])
+
+
+GROWING = """
+from pathlib import Path
+
+from mpe2.simple_spread_v3 import parallel_env as spread
+
+
+def parallel_env():
+    before = Path("built").exists()
+    Path("built").touch()
+    return spread(N=4 if before else 3, max_cycles=5)
+"""
+
+
+def test_an_environment_whose_sizes_differ_in_tests(cli, tmp_path, monkeypatch):
+    (tmp_path / "growing.py").write_text(GROWING)
+    monkeypatch.chdir(tmp_path)
+    one = ["batch_size_run=1", "test_nepisode=1", "env_args.n_workers=1"]
+    outcome = cli("--config=iql", "--env-config=pettingzoo", "with", "env_args.key=growing", *one)
+    assert outcome.status == 2
+    assert "sizes differ from copy to copy" in outcome.err
+    assert "Traceback" not in outcome.err

@@ -138,6 +138,16 @@ def test_one_failure_in_a_reset_is_tried_again(closing, tmp_path):
     assert not step(env, GOOD, GOOD).failed.any()
 
 
+def test_a_worker_that_comes_back_with_other_sizes(closing, tmp_path):
+    marker = tmp_path / "marker"
+    env = closing(make(1, mischief="exit", at_start="grow", marker=str(marker)))
+    reset(env)
+    step(env, BAD)
+    marker.touch()
+    with pytest.raises(UserError, match="sizes differ from copy to copy"):
+        reset(env)
+
+
 def test_too_many_deaths_in_a_row(closing):
     env = closing(make(1, mischief="raise"))
     for _ in range(MAX_DEATHS_IN_A_ROW):

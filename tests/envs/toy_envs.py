@@ -32,8 +32,9 @@ class Toy:
             os._exit(7)
         if at_start == "torch":
             raise RuntimeError(f"torch imported: {'torch' in sys.modules}")
+        grown = at_start == "grow" and os.path.exists(marker)
         self.spec = SingleSpec(
-            n_agents=2, n_actions=3, obs_dim=3, state_dim=1, reward_dim=2, episode_limit=limit,
+            n_agents=2, n_actions=3, obs_dim=5 if grown else 3, state_dim=1, reward_dim=2, episode_limit=limit,
             info_keys=("won",), can_render=image,
         )  # fmt: skip
         self.mischief, self.in_reset, self.marker, self.image = mischief, in_reset, marker, image
