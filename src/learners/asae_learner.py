@@ -42,6 +42,7 @@ class ASAELearner(ProximalLearner, CounterfactualLearner):
     Settings = ASAESettings
     controller: ASAEController
     settings: ASAESettings
+    samples = True
 
     def __init__(self, spec: TeamSpec, settings: ASAESettings, controller: ASAEController, **others: Any) -> None:
         super().__init__(spec, settings, controller, **others)

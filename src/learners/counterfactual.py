@@ -62,6 +62,8 @@ class CounterfactualLearner(ActorCriticLearner):
     Settings: type[LearnerSettings] = CounterfactualSettings
     critic: JointQ
     settings: CounterfactualSettings
+    samples = False
+    """Whether advantages are means over samples, whose error is worth a metric."""
 
     def __init__(self, spec: TeamSpec, settings: CounterfactualSettings, *others: Any, **named: Any) -> None:
         super().__init__(spec, settings, *others, **named)
@@ -138,7 +140,9 @@ class CounterfactualLearner(ActorCriticLearner):
         """Scaled advantages of all own actions [B, T, A, U], of the executed ones alone [B, T, A] if doubly robust."""
         result, mask, executed = self.advantages(it, log_pi), it.batch.mask, it.batch.actions.unsqueeze(-1)
         advantages = result.advantage
-        metrics: Metrics = {"marginal_standard_error": masked_mean(result.standard_error.gather(-1, executed), mask)}
+        metrics: Metrics = {}
+        if self.samples:
+            metrics["marginal_standard_error"] = masked_mean(result.standard_error.gather(-1, executed), mask)
         taken = advantages.gather(-1, executed)
         if self.robust:
             taken, more = self._with_residual(it, taken.squeeze(-1), log_pi)
