@@ -23,7 +23,8 @@ def run(*command, **more):
             [
                 "-m venv",
                 "-m pip install",
-                "-r requirements.txt",
+                "-r requirements.txt -r requirements-vmas.txt",
+                "pip uninstall --quiet --yes s2clientprotocol pys2clientprotocol",  # where the older form is there
                 "requirements-sc2.txt",
                 "--config=asae --env-config=spread",
                 "src/plot.py",
