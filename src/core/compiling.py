@@ -47,8 +47,24 @@ def _compile(function: Callable[..., Any], **options: Any) -> Any:
         if not (hasattr(cache_file, "_source_stamp") and hasattr(cache_file, "_load_index")):
             raise RuntimeError("this Numba keeps its cache's stamp elsewhere; adapt core/compiling.py")
         cache_file._source_stamp = sources.digest(_files(function))
+        cache_file._load_index = _forgiving(cache_file._load_index)
     KERNELS.append(compiled)
     return compiled
+
+
+def _forgiving(load: Callable[[], dict[Any, Any]]) -> Callable[[], dict[Any, Any]]:
+    """Let a cache be empty that was written when a class in a kernel's signatures stood elsewhere.
+
+    Numba reads the signatures before it compares the stamps.
+    """
+
+    def load_index() -> dict[Any, Any]:
+        try:
+            return load()
+        except (AttributeError, ImportError):
+            return {}
+
+    return load_index
 
 
 def _files(function: Callable[..., Any]) -> set[Path]:

@@ -65,6 +65,19 @@ def test_a_kernel_follows_the_options_that_it_is_compiled_with(tmp_path, monkeyp
         sys.modules.pop("stamp_first", None)
 
 
+def test_a_cache_whose_classes_have_gone_is_empty(tmp_path):
+    """As after a class of a kernel's signature has moved to another module: compiled anew, not an error."""
+    text = "from typing import NamedTuple\nfrom core.compiling import kernel\nclass {0}(NamedTuple):\n    x: float\n"
+    text += "@kernel\ndef read(point):\n    return point.x\n"
+    try:
+        for name in ("Before", "After", "After"):
+            module = load_module("stamp_named", tmp_path / "stamp_named.py", text.format(name))
+            assert module.read(getattr(module, name)(2.0)) == 2.0
+        assert compiling.is_cached(module.read)
+    finally:
+        sys.modules.pop("stamp_named", None)
+
+
 @pytest.fixture
 def project(tmp_path, monkeypatch):
     """Write files of a project at ``tmp_path``, which Python can import from."""
