@@ -9,7 +9,7 @@ import torch
 
 from components import checkpoint
 from core.errors import UserError
-from experiment import Experiment
+from training.experiment import Experiment
 
 SPREAD = ["--config=qmix", "--env-config=spread", "with"]
 ASAE = ["--config=asae", "--env-config=spread", "with"]
@@ -78,7 +78,7 @@ MISTAKES = {
         ["Give lr.", "'epsilon_start'", "env_args.n_agent'", "'n_agents'", "env_args.nope", "lr=-1"],
     ),
     "small buffer": ([*SPREAD, "buffer_size=4"], ["buffer_size=4", "batch_size=32"]),
-    "individual rewards": ([*SPREAD, "common_reward=false"], ["mixer=qmix", "common_reward", "iql"]),
+    "individual rewards": ([*SPREAD, "common_reward=false"], ["q_learner", "common_reward", "iql"]),
     "no cuda": ([*SPREAD, "device=cuda"], ["device=cuda", "not usable here", "give cpu"]),
     "no device": ([*SPREAD, "device=gpu"], ["device=gpu", "not usable here", "give cpu"]),
     "unknown game": (

@@ -79,6 +79,7 @@ def archives(tmp_path_factory):
         game = install(folder / "StarCraftII", build=build)
         (game / "Libs").mkdir()
         (game / "Libs" / "ballast").write_bytes(os.urandom(300_000))
+        (game / "Maps" / "SMAC_Maps" / "32x32_flat.SC2Map").unlink()  # SMACv2's, which is not in SMAC's archive
         shutil.move(game / "Maps", folder.parent / f"maps{build}")
         files[f"SC2.{version}.zip"] = pack(folder, "-P", PASSWORD)
     files["SMAC_Maps.zip"] = pack(folder.parent / "maps69232")
