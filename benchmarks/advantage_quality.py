@@ -27,9 +27,9 @@ import torch
 from core.data import EpisodeBatch
 from envs.particle.spread import Spread, SpreadArgs
 from estimators.masked import masked_log_softmax
-from experiment import Experiment
 from observers.sink import Sink
-from options import resolve
+from training.experiment import Experiment
+from training.options import resolve
 
 FIXED = ["test_nepisode=0", "save_model=false", "t_max=1000000000", "seed=1", "use_rnn=false"]
 ROLLOUTS, HORIZON = 128, 40

@@ -24,9 +24,9 @@ import torch
 
 from core.data import EpisodeBatch, TeamSpec
 from core.memory import amount
-from experiment import Experiment
 from observers.sink import Sink
-from options import resolve
+from training.experiment import Experiment
+from training.options import resolve
 
 
 def resident() -> int:

@@ -20,10 +20,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 import core.packages  # noqa: F401  (first: it tells of missing packages)
 
 # isort: split
-from experiment import Experiment
-from figures import REPLAYED, STEPS, WORLDS
 from observers.sink import Sink
-from options import resolve
+from studies.figures import REPLAYED, STEPS, WORLDS
+from training.experiment import Experiment
+from training.options import resolve
 
 SPREAD = ["test_nepisode=0", "save_model=false", "t_max=1000000000", "seed=1"]
 ROWS = {

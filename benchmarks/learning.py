@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 import core.packages  # noqa: F401  (first: it tells of missing packages)
 from core.errors import UserError
 from observers.interrupts import Interrupted, interrupts
-from run_set import Run, RunSet
+from studies.run_set import Run, RunSet
 
 ROOT = Path(__file__).resolve().parent.parent
 ALGORITHMS = ("asae", "coma", "iql", "vdn", "qmix")

@@ -19,8 +19,8 @@ import core.packages  # noqa: F401  (first: it tells of missing packages)
 # isort: split
 import numpy as np
 
-from experiment import Experiment
-from options import resolve
+from training.experiment import Experiment
+from training.options import resolve
 
 LAST, PERIODS = 20, (1, 2, 3, 4)
 

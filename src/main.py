@@ -8,9 +8,9 @@ import sys
 from collections.abc import Sequence
 
 import core.packages  # noqa: F401  (first: it tells of missing packages)
-import usage
 from core.errors import UserError
-from listing import listing
+from telling import usage
+from telling.listing import listing
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -21,9 +21,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.list:
             usage.show(listing())
             return 0
-        import explaining
-        import session
-        from options import resolve
+        from telling import explaining
+        from training import session
+        from training.options import resolve
 
         if args.help_setting:
             usage.show(explaining.help_setting(args.help_setting))

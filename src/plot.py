@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import core.packages  # noqa: F401  (first: it tells of missing packages)
+from analysis.drawing import draw_curves
+from analysis.tables import CENTER_NAMES, table, write_csv
 from core.errors import UserError
 from core.foreign import advice
-from observers.drawing import draw_curves
-from observers.tables import CENTER_NAMES, table, write_csv
 
 if TYPE_CHECKING:
-    from observers.curves import Curve
-    from observers.runs import RunRecord
+    from analysis.curves import Curve
+    from analysis.records import RunRecord
 
 
 def draw(
@@ -41,7 +41,7 @@ def draw(
     """Draw the runs' learning curves into ``out`` (.png, .svg or .pdf) and return them.
 
     Args:
-        runs: from ``observers.runs.find_runs``.
+        runs: from ``analysis.runs.find_runs``.
         out: the picture; its folder is made where needed.
         metric: what to draw over ``t_env``.
         group_by: settings whose values make a line; empty for algorithms and what their runs differ in.
@@ -54,7 +54,7 @@ def draw(
     Raises:
         UserError: no run has the metric or a setting; the picture cannot be written.
     """
-    from observers.curves import curves
+    from analysis.curves import curves
 
     found = curves(runs, metric, group_by=group_by, panel_by=panel_by, center=center, window=smooth)
     draw_curves(found, out, y_label=f"{metric} ({CENTER_NAMES[center]})", title=title, x_label=x_label)
@@ -94,9 +94,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _curves(options: argparse.Namespace) -> list[Curve]:
-    from observers.curves import curves
-    from observers.runs import find_runs
-    from observers.selecting import select
+    from analysis.curves import curves
+    from analysis.runs import find_runs
+    from analysis.selecting import select
 
     group_by, panel_by = ([key for key in text.split(",") if key] for text in (options.group_by, options.panel_by))
     runs = select(

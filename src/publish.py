@@ -34,8 +34,8 @@ def publish(sources: Sequence[Path], out: Path) -> list[Path]:
     Raises:
         UserError: no completed run was found, or the copies cannot be written.
     """
+    from analysis.runs import find_runs
     from observers.atomic import number, replace_file
-    from observers.runs import find_runs
 
     folders = []
     for run in find_runs(sources):

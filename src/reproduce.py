@@ -14,9 +14,9 @@ from core.errors import UserError
 from core.registry import did_you_mean
 
 if TYPE_CHECKING:
-    from figures import Choice, Curves, Figure
-    from observers.curves import Curve
-    from run_set import Run, RunSet
+    from analysis.curves import Curve
+    from studies.figures import Choice, Curves, Figure
+    from studies.run_set import Run, RunSet
 
 NAMES = ("fig5", "fig6", "fig7", "fig8", "fig9", "fig11", "ablate")
 CHOSEN = {"fig5": 1, "fig6": 1, "fig7": 2, "fig8": 2}  # figures whose algorithms can be chosen -> at least so many
@@ -65,9 +65,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = parser().parse_args(arguments)
     try:
         _check(given)
-        from figures import FIGURES, Choice
         from observers.interrupts import Interrupted, interrupts
-        from run_set import RunSet
+        from studies.figures import FIGURES, Choice
+        from studies.run_set import RunSet
 
         sizes = tuple(given.sizes)
         choice = Choice(
@@ -109,7 +109,7 @@ def _check(given: argparse.Namespace) -> None:
 
 def _show(name: str, figure: Figure, choice: Choice, todo: Sequence[Run], runs: RunSet) -> None:
     """Draw the picture and write the table of a figure, from those of its runs that have completed."""
-    from observers.drawing import draw_curves
+    from analysis.drawing import draw_curves
 
     found = _curves(figure, todo, runs)
     every = _panels(figure, found)
@@ -123,8 +123,8 @@ def _show(name: str, figure: Figure, choice: Choice, todo: Sequence[Run], runs: 
 
 def _curves(figure: Figure, todo: Sequence[Run], runs: RunSet) -> dict[str, Curves]:
     """Metric -> curves, in the figure's panels and lines and in its order."""
-    from observers.curves import curves
-    from observers.runs import find_runs
+    from analysis.curves import curves
+    from analysis.runs import find_runs
 
     records = []
     for run in todo:
@@ -149,7 +149,7 @@ def _panels(figure: Figure, found: dict[str, Curves]) -> list[Curve]:
 
 def _page(name: str, figure: Figure, choice: Choice, found: dict[str, Curves], n_runs: int) -> str:
     """The table, in markdown."""
-    from observers.tables import final_values
+    from analysis.tables import final_values
 
     n_seeds = sum(curve.n_seeds for curve in next(iter(found.values())))
     lines = [f"# {figure.title}", "", f"    {_command(name, choice)}", ""]

@@ -12,8 +12,8 @@ def toy_env(tmp_path, monkeypatch):
     """Let --env-config=toy mean toy_vec_envs.ToyVecEnv, and its teams be played by the script "hinted"."""
     import core.settings
     import envs
-    import options
     from envs import scripted
+    from training import options
 
     folder = tmp_path / "config"
     shutil.copytree(core.settings.CONFIG_DIR, folder)

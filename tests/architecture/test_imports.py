@@ -24,7 +24,13 @@ ALLOWED = {
     "learners": {"controllers", "components", "modules", "estimators", "core"},
     "runners": {"core"},
     "observers": {"core"},
-}
+    "analysis": {"core"},
+    "training": {
+        "runners", "observers", "learners", "controllers", "components", "modules", "estimators", "envs", "core",
+    },
+    "telling": {"training", "learners", "controllers", "envs", "core"},
+    "studies": {"training", "analysis", "components", "core"},
+}  # fmt: skip
 PLAIN = {"__future__", "collections", "typing", "math", "dataclasses", "itertools", "functools"}
 THIRD_PARTY = {"estimators": {"torch"} | PLAIN}
 
@@ -70,35 +76,36 @@ def test_a_package_imports_only_what_lies_below_it(package):
     assert wrong == []
 
 
-def test_the_top_is_a_ladder():
-    """main -> session -> experiment and what it is made of; nothing in a package imports any of them.
+def test_a_run_is_a_ladder():
+    """options -> ... -> session within training; main stands on it."""
+    ladder = ["resuming", "players", "options", "provenance", "room", "team", "experiment", "snapshot", "filming"]
+    ladder += ["evaluation", "ending", "session"]
+    folder = SOURCE / "training"
+    assert set(ladder) == {path.stem for path in folder.glob("*.py")} - {"__init__"}
+    for path in folder.glob("[a-z]*.py"):
+        used = {name.split(".")[1] for name in imports(path)[0] if name.startswith("training.")}
+        assert used & set(ladder[ladder.index(path.stem) + 1 :]) == set(), path
 
-    plot, publish, and reproduce with what it is made of, stand beside it: they see runs by their command line and
-    their files.
-    """
-    ladder = ["core", "resuming", "players", "options", "provenance", "explaining", "room", "team", "experiment"]
-    ladder += ["snapshot", "filming", "evaluation", "ending", "session", "usage", "listing", "main"]
-    beside = {"plot": set(), "publish": set(), "run_set": {"options", "provenance", "resuming"}, "figures": {"run_set"}}
-    beside["reproduce"] = {"figures", "run_set"}
-    assert set(ladder) | set(beside) == TOP | {"core"}
+
+def test_commands_alone_lie_on_the_top_floor():
+    """plot, publish and reproduce see runs by their command line and their files."""
+    used = {
+        "main": {"training", "telling"},
+        "plot": {"analysis"},
+        "publish": {"analysis", "observers", "training"},
+        "reproduce": {"analysis", "observers", "studies"},
+    }
+    assert set(used) == TOP
     for path in SOURCE.glob("*.py"):
-        used = {name.split(".")[0] for name in imports(path)[0]}
-        if path.stem in beside:
-            assert used <= beside[path.stem] | {"observers", "components", "core"}, path
-        else:
-            assert used & {*ladder[ladder.index(path.stem) + 1 :], *beside} == set(), path
+        assert {name.split(".")[0] for name in imports(path)[0]} <= used[path.stem] | {"core"}, path
 
 
 def test_no_cycles():
     known = {module(path): path for path in FILES}
     graph = {}
     for name, path in known.items():
-        tree = ast.parse(path.read_text())
-        for node in [node for node in ast.walk(tree) if isinstance(node, ast.If)]:
-            if isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
-                node.body = []  # not run
         used = set()
-        for node in ast.walk(tree):
+        for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.ImportFrom):
                 full = {f"{node.module}.{alias.name}" for alias in node.names}
                 used |= {each if each in known else node.module for each in full}

@@ -15,7 +15,7 @@ from core.registry import load
 from core.settings import CONFIG_DIR, config_names, read_yaml
 from envs.catalogue import SCRIPTS, TEAMS
 from envs.scripted import SCRIPTED
-from options import ExperimentSettings, resolve, spec_of
+from training.options import ExperimentSettings, resolve, spec_of
 
 SOURCE = Path(__file__).parents[2] / "src"
 TREES = {path: ast.parse(path.read_text()) for path in sorted(SOURCE.rglob("*.py"))}

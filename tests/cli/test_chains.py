@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 import pytest
 
-from observers.runs import find_runs
+from analysis.runs import find_runs
 
 
 def make_run(folder, points, **info):

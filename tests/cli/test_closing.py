@@ -7,9 +7,9 @@ import pytest
 import torch
 
 import observers.interrupts
-from experiment import Experiment
 from observers.console import Console
 from observers.sacred_files import AtomicFileObserver
+from training.experiment import Experiment
 
 INT, TERM, HUP = signal.SIGINT, signal.SIGTERM, signal.SIGHUP
 TRAIN = [

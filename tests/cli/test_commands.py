@@ -67,7 +67,7 @@ def table(text):
 
 
 def test_print_config_gives_every_key_with_its_value_and_layer(cli):
-    from options import resolve
+    from training.options import resolve
 
     words = ["lr=1e-3", "use_rnn=false", "parameter_sharing=[0,0,1]", "env_args.local_ratio=0.25", "label=a b"]
     words += ["seed=3"]

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-import ending
 import plot
+from training import ending
 
 SOURCE = Path(__file__).parents[2] / "src"
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageSequence
 
 from components.film import write_film
-from experiment import Experiment
+from training.experiment import Experiment
 
 UNDRAWN = """
 from mpe2.simple_spread_v3 import parallel_env as spread
@@ -118,7 +118,7 @@ def test_a_film_that_fails_does_not_take_the_training_with_it(cli, tmp_path, mon
 
 
 def test_evaluations_are_no_training_runs(cli, tools, run):
-    from observers.runs import find_runs
+    from analysis.runs import find_runs
 
     folder, _ = evaluate(cli, tools, f"checkpoint_path={run}")
     assert cli.runs() == [run]

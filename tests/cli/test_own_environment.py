@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import UserError
-from envs.adapting import import_module
+from envs.adapters.adapting import import_module
 
 PAGE = (Path(__file__).parents[2] / "docs" / "own_environment.md").read_text()
 FILES = dict(re.findall(r"`(\w+\.py)`:\n\n```python\n(.*?)```", PAGE, re.DOTALL))

@@ -1,8 +1,8 @@
 """Settings files of one's own, and values that have to arrive as they were typed."""
 
 from components import checkpoint
-from envs.gymma_single import GymmaSingle
-from options import resolve
+from envs.adapters.gymma_single import GymmaSingle
+from training.options import resolve
 
 MINE = "name: mine\nlearner: q_learner\nmixer: vdn\naction_selector: epsilon_greedy\nbatch_size: 4\nhidden_dim: 8\n"
 LBF = "env_args.key=lbforaging:Foraging-5x5-2p-1f-v3"

@@ -13,11 +13,11 @@ import scipy.stats
 from PIL import Image
 
 import plot
+from analysis import drawing
+from analysis.curves import align, curves, interval, iqm, smooth
+from analysis.runs import find_runs, read_run
+from analysis.tables import table
 from core.errors import UserError
-from observers import drawing
-from observers.curves import align, curves, interval, iqm, smooth
-from observers.runs import find_runs, read_run
-from observers.tables import table
 
 SOURCE = Path(__file__).parents[2] / "src"
 

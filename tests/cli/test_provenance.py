@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-import provenance
-from options import resolve
-from provenance import environment, same_environment
+from training import provenance
+from training.options import resolve
+from training.provenance import environment, same_environment
 
 ROOT = Path(__file__).parents[2]
 OWN = ["spread", "spread_paper", "predator_prey", "simple_tag", "matrix_game", "battle"]
@@ -132,7 +132,7 @@ def test_the_folder_names_environment_and_task(env, words, folder):
 
 def test_a_run_that_began_under_the_older_name_goes_on(cli, tools):
     """results/sacred/<name>/<task>/<id>: resumed, read as one run, moved as a whole."""
-    from observers.runs import find_runs
+    from analysis.runs import find_runs
 
     run = cli.train("coma", "matrix_game", "t_max=200", "seed=1")
     old = run.parent.parent / "climbing" / "1"

@@ -3,12 +3,11 @@
 import numpy as np
 import pytest
 
-import figures
 import reproduce
-import run_set
+from analysis.curves import Curve
 from core.comparing import flattened
-from figures import FIGURES, Choice
-from observers.curves import Curve
+from studies import figures, run_set
+from studies.figures import FIGURES, Choice
 
 
 @pytest.fixture

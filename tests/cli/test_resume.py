@@ -10,7 +10,7 @@ import subprocess
 import pytest
 
 from comparing import content, differences, points
-from experiment import Experiment
+from training.experiment import Experiment
 
 ON, OFF = "asae", "qmix"
 ALGORITHM = {

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-import run_set
 from core.errors import UserError
-from run_set import Run, RunSet
+from studies import run_set
+from studies.run_set import Run, RunSet
 
 SOURCE = Path(__file__).parents[2] / "src"
 TINY = ("seed=1", "hidden_dim=8", "test_nepisode=2", "t_max=400", "batch_size=8")

@@ -7,8 +7,8 @@ import torch
 
 from comparing import content, differences, points
 from components import checkpoint
-from experiment import Experiment
-from options import resolve
+from training.experiment import Experiment
+from training.options import resolve
 
 pytestmark = pytest.mark.usefixtures("toy_env")
 TWO = "env_args.n_teams=2"

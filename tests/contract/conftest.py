@@ -3,10 +3,10 @@
 import pytest
 
 import learners
-import options
 from core.registry import load
 from core.settings import config_path, read_yaml
-from experiment import Experiment
+from training import options
+from training.experiment import Experiment
 
 SMALL = [
     "seed=1",

@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-import snapshot
 from components import checkpoint
 from contract_helpers import Recorder
 from core.settings import config_names
 from learners.diverging import Diverged
+from training import snapshot
 
 ALGORITHMS = config_names("algs")
 GOOD_ITERATIONS = 3

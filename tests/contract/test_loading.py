@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-import snapshot
 from components import checkpoint
 from contract_helpers import Recorder
 from core.settings import config_names
-from resuming import shape_differences
+from training import snapshot
+from training.resuming import shape_differences
 
 
 @pytest.mark.parametrize("algorithm", config_names("algs"))

@@ -6,13 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-import room
-import snapshot
 from components import checkpoint
 from contract_helpers import Recorder
 from core.errors import UserError
-from experiment import Experiment
-from options import resolve
+from training import room, snapshot
+from training.experiment import Experiment
+from training.options import resolve
 
 EACH = 6 * 3 * 6 * 4 + 6 * 3 * 4 + 5 * 3 + 5 * 4 + 6 * 13 * 4 + 5  # bytes of a stored episode of the toy environment
 GIB = 2**30

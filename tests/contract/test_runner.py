@@ -8,10 +8,10 @@ import torch
 
 from contract_helpers import Recorder
 from core.seeding import episode_seed
-from filming import film
 from runners.parallel_runner import EpisodeRunner, ParallelRunner, Rewards
 from runners.storage import Episodes
 from toy_vec_envs import ToyArgs, ToyVecEnv
+from training.filming import film
 
 
 class Scripted:

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-import snapshot
 from components import checkpoint
 from contract_helpers import Recorder
 from controllers.basic_controller import BasicController
@@ -14,9 +13,10 @@ from core.errors import UserError
 from core.protocols import Controller, Imitator
 from core.settings import config_names
 from envs.scripted import Memoryless
-from experiment import Experiment
-from options import resolve
-from players import team_words, with_full_names
+from training import snapshot
+from training.experiment import Experiment
+from training.options import resolve
+from training.players import team_words, with_full_names
 
 ALGORITHMS = config_names("algs")
 TWO = "env_args.n_teams=2"

@@ -13,8 +13,8 @@ from core.foreign import advice, table, translated
 from core.registry import load
 from core.settings import config_names
 from core.words import check_options, parse_overrides
-from options import ExperimentSettings, resolve
-from players import StartSettings
+from training.options import ExperimentSettings, resolve
+from training.players import StartSettings
 
 DOCS = Path(__file__).parents[2] / "docs"
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from envs.gymma_single import GymmaSingle
-from envs.pettingzoo_single import PettingZooSingle
-from envs.shared_block import Slot
+from envs.adapters.gymma_single import GymmaSingle
+from envs.adapters.pettingzoo_single import PettingZooSingle
+from envs.workers.shared_block import Slot
 
 
 def single(key, *, time_limit=None, state="joint_obs", **arguments):

@@ -5,9 +5,9 @@ import pytest
 from adapters import play, single, slot
 
 from core.errors import UserError
+from envs.adapters.gymma import Gymma
+from envs.adapters.pettingzoo_env import PettingZoo
 from envs.conformance import check_env
-from envs.gymma import Gymma
-from envs.pettingzoo_env import PettingZoo
 
 TERMINATED, TRUNCATED = (True, False), (False, True)
 

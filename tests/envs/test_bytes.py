@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from core.errors import UserError
+from envs.adapters.gymma import Gymma
+from envs.adapters.pettingzoo_env import PettingZoo
 from envs.conformance import check_env
-from envs.gymma import Gymma
-from envs.pettingzoo_env import PettingZoo
 
 ADAPTERS = {"pettingzoo": (PettingZoo, "picture_envs:Pictures"), "gymma": (Gymma, "picture_envs:Pictures-v0")}
 

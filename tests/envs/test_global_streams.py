@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from core.seeding import episode_seed
-from envs import global_streams
+from envs.adapters.gymma_single import GymmaSingle
+from envs.adapters.pettingzoo_single import PettingZooSingle
 from envs.conformance import check_env
-from envs.global_streams import GlobalStreams, mix_seed
-from envs.gymma_single import GymmaSingle
-from envs.pettingzoo_single import PettingZooSingle
-from envs.shared_block import SharedBlock, anonymous_file
-from envs.worker import WorkerArgs, WorkerVecEnv
+from envs.workers import global_streams
+from envs.workers.global_streams import GlobalStreams, mix_seed
+from envs.workers.shared_block import SharedBlock, anonymous_file
+from envs.workers.worker import WorkerArgs, WorkerVecEnv
 
 SEEDS = [episode_seed(1, "train_env", k) for k in range(7)]
 

@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 
 from core.errors import UserError
+from envs.adapters.gymma import Gymma
 from envs.conformance import check_env
-from envs.gymma import Gymma
 
 LBF = "lbforaging:Foraging-8x8-2p-3f-v3"
 

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-import envs.notices
+import envs.workers.notices
 from core.data import EpisodeStats
 from envs.conformance import check_env
-from envs.numbers import Numbers
-from envs.worker import WorkerArgs, WorkerVecEnv
+from envs.workers.numbers import Numbers
+from envs.workers.worker import WorkerArgs, WorkerVecEnv
 from observers.gather import Episodes, summarise
 from runners.parallel_runner import ParallelRunner, Rewards
 
@@ -42,7 +42,7 @@ def make():
 
 @pytest.fixture(autouse=True)
 def nothing_said(monkeypatch):
-    monkeypatch.setattr(envs.notices, "SAID", set())
+    monkeypatch.setattr(envs.workers.notices, "SAID", set())
 
 
 def columns(wanted=None, limit=20, **reported):

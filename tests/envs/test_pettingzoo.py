@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from core.errors import UserError
+from envs.adapters.pettingzoo_env import PettingZoo
 from envs.conformance import check_env
-from envs.pettingzoo_env import PettingZoo
-from envs.worker import MAX_DEATHS_IN_A_ROW
+from envs.workers.worker import MAX_DEATHS_IN_A_ROW
 
 
 def make(n_envs=1, **env_args):
@@ -164,7 +164,7 @@ def test_arguments_reach_the_environment(closing):
         ({"key": "json"}, "has no 'parallel_env'"),
         ({"key": ""}, "env_args.key= names no module"),
         ({"key": "envs.my_env"}, "'envs' is a module of this project, which hides"),
-        ({"key": "options"}, "'options' is a module of this project, which hides"),
+        ({"key": "plot"}, "'plot' is a module of this project, which hides"),
         ({"key": "toy_needs_ours"}, "'envs' is a module of this project, which hides"),
         ({"key": "toy_envs:Unever"}, "Did you mean 'Uneven'"),
         ({"key": "toy_envs:Lonely"}, "1 agent"),

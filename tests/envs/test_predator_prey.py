@@ -6,7 +6,7 @@ from particle_tools import make, put, random_moves, step
 
 from core.errors import UserError
 from envs.particle.predator_prey import PredatorPreyArgs
-from options import resolve
+from training.options import resolve
 
 FAR = [[1.9, 1.9], [1.9, 1.5], [1.9, 1.1], [1.9, 0.7]]
 

@@ -7,7 +7,7 @@ from particle_tools import make, put, random_moves, step
 from core.errors import UserError
 from envs.particle.simple_tag_kernels import bound, score
 from mpe2_oracle import mpe2_step
-from options import resolve
+from training.options import resolve
 
 mpe2_tag = pytest.importorskip("mpe2.simple_tag_v3")
 

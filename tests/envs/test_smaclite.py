@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from core.errors import UserError
+from envs.adapters.gymma import Gymma
 from envs.conformance import check_env
-from envs.gymma import Gymma
 
 INSTALLED = importlib.util.find_spec("smaclite") is not None
 needs_smaclite = pytest.mark.skipif(not INSTALLED, reason="smaclite is not installed (requirements-smaclite.txt)")

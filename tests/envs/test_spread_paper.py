@@ -6,7 +6,7 @@ from particle_tools import make, put, random_moves, step
 
 from core.errors import UserError
 from envs.particle.spread_paper import SpreadPaperArgs
-from options import resolve
+from training.options import resolve
 
 
 def test_an_agent_sees_itself_and_the_landmarks_in_its_sight():

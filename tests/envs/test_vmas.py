@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from core.errors import UserError
+from envs.adapters.vmas_env import Vmas
 from envs.conformance import check_env
-from envs.notices import SAID
-from envs.vmas_env import Vmas
+from envs.workers.notices import SAID
 
 INSTALLED = importlib.util.find_spec("vmas") is not None
 needs_vmas = pytest.mark.skipif(not INSTALLED, reason="vmas is not installed (requirements-vmas.txt)")

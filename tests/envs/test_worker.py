@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from core.errors import UserError
-from envs.worker import MAX_DEATHS_IN_A_ROW, WorkerArgs, WorkerVecEnv
+from envs.workers.worker import MAX_DEATHS_IN_A_ROW, WorkerArgs, WorkerVecEnv
 
 GOOD, BAD = [1, 1], [2, 1]
 SRC = Path(__file__).resolve().parents[2] / "src"
@@ -219,7 +219,7 @@ def test_no_orphans(end):
     """A parent that is killed, or forgets to close, leaves no process behind (shared memory has no name)."""
     script = (
         f"import sys; sys.path[:0] = [{str(SRC)!r}, {str(Path(__file__).parent)!r}]\n"
-        "import numpy as np; from envs.worker import WorkerArgs, WorkerVecEnv\n"
+        "import numpy as np; from envs.workers.worker import WorkerArgs, WorkerVecEnv\n"
         "args, toy = WorkerArgs(n_workers=2), dict(name='toy', factory='toy_envs:Toy', kwargs={'mischief': 'hang'})\n"
         "env = WorkerVecEnv(2, args, **toy)\n"
         "env.reset(np.arange(2), np.arange(2, dtype=np.uint64))\n"

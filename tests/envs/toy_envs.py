@@ -11,7 +11,7 @@ import numpy as np
 from gymnasium.spaces import Box, Dict, Discrete
 from pettingzoo import ParallelEnv
 
-from envs.shared_block import SingleSpec
+from envs.workers.shared_block import SingleSpec
 
 HANG = threading.Event()  # never set
 

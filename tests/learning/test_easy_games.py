@@ -3,8 +3,8 @@
 import pytest
 
 from contract_helpers import Recorder
-from experiment import Experiment
-from options import resolve
+from training.experiment import Experiment
+from training.options import resolve
 
 COMMON = ["gamma=0.5", "hidden_dim=32", "save_model=false"]
 OFF_POLICY = [

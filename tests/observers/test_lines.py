@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from analysis import drawing
+from analysis.curves import curves
+from analysis.lines import distinct, sort_runs
+from analysis.records import RunRecord
+from analysis.runs import find_runs
+from analysis.selecting import select
+from analysis.tables import final_values, write_csv
 from core.errors import UserError
-from observers import drawing
-from observers.curves import curves
-from observers.lines import distinct, sort_runs
-from observers.runs import RunRecord, find_runs
-from observers.selecting import select
-from observers.tables import final_values, write_csv
 
 METRIC = "test_return_mean"
 

@@ -16,9 +16,9 @@ import pytest
 import sacred
 from sacred.observers import FileStorageObserver
 
+from analysis.runs import read_run
 from core.errors import UserError
 from observers import atomic
-from observers.runs import read_run
 from observers.sacred_files import AtomicFileObserver
 from observers.sink import Sink
 

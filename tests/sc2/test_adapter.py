@@ -8,8 +8,8 @@ import pytest
 
 import main
 from core.errors import UserError
-from envs.starcraft2 import StarCraft2, StarCraft2Args
-from envs.worker import WorkerArgs
+from envs.adapters.starcraft2 import StarCraft2, StarCraft2Args
+from envs.workers.worker import WorkerArgs
 
 CRASH = 3
 

@@ -7,9 +7,9 @@ import sys
 
 import pytest
 
-import envs.starcraft2_needs as needs
+import envs.adapters.starcraft2_needs as needs
 from core.errors import UserError
-from envs.starcraft2 import StarCraft2, StarCraft2Args
+from envs.adapters.starcraft2 import StarCraft2, StarCraft2Args
 
 PIP = f"{sys.executable} -m pip install --no-deps -r {needs.ROOT / 'requirements-sc2.txt'}"
 INSTALLER = str(needs.ROOT / "install_sc2.sh")

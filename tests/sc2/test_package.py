@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from server import REPLAY_MARK
 
-from envs.starcraft2 import StarCraft2, StarCraft2Args
+from envs.adapters.starcraft2 import StarCraft2, StarCraft2Args
 
 pytestmark = pytest.mark.smac
 

@@ -13,11 +13,11 @@ import pytest
 from pydantic import ValidationError
 from test_package import available, games_of, play, reset
 
-import envs.starcraft2_needs as needs
+import envs.adapters.starcraft2_needs as needs
 from core.errors import UserError
-from envs.smacv2 import SMACv2, SMACv2Args
-from envs.smacv2_single import SMACv2Single
-from envs.worker import WorkerArgs
+from envs.adapters.smacv2 import SMACv2, SMACv2Args
+from envs.adapters.smacv2_single import SMACv2Single
+from envs.workers.worker import WorkerArgs
 
 SOURCE = Path(__file__).parents[2] / "src"
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from core.data import EnvSpec, TeamSpec, TimeStep, allocate_time_step
-from envs.battle.features import Shown, make_layout, sizes
+from envs.battle.layout import Shown, make_layout, sizes
 from envs.battle.maps import load_map
 from envs.battle.outcome import RewardRule, largest_return
 from envs.battle.picture import draw

@@ -1,22 +1,19 @@
 """Kernels of :mod:`envs.battle.features`: one battle at a time.
 
-``layout`` is an :class:`envs.battle.features.Layout`, ``widths`` its :class:`envs.battle.features.Sizes`, ``units`` is
+``layout`` is an :class:`envs.battle.layout.Layout`, ``widths`` its :class:`envs.battle.layout.Sizes`, ``units`` is
 [U] of :data:`envs.battle.state.UNIT`.
 """
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from core.compiling import lean_kernel
+from envs.battle.layout import Layout, Sizes
 from envs.battle.maps import SIZE
 from envs.battle.units import HEAL, MAX_ENERGY
-
-if TYPE_CHECKING:
-    from envs.battle.features import Layout, Sizes
 
 SIGHT = 9.0
 SHOOT = 6.0

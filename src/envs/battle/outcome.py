@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from core.compiling import lean_kernel
-from envs.battle.features import Layout
+from envs.battle.layout import Layout
 from envs.battle.units import HEAL
 
 ONGOING, WON, LOST, DRAWN = range(4)

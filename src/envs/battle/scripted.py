@@ -14,7 +14,7 @@ import numpy as np
 from core.data import TeamSpec, TeamStep
 from core.errors import UserError
 from envs.battle.combat import can_attack
-from envs.battle.features import Shown, make_layout, sizes
+from envs.battle.layout import Shown, make_layout, sizes
 from envs.battle.maps import SIZE, load_map
 from envs.battle.simulator import LOOPS_PER_STEP
 from envs.battle.state import make_arena

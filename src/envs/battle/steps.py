@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from core.compiling import lean_kernel
-from envs.battle.features import Layout, Sizes, show
+from envs.battle.features import show
+from envs.battle.layout import Layout, Sizes
 from envs.battle.outcome import ONGOING, WON, RewardRule, outcome, remember, reward
 from envs.battle.state import ATTACK, HEAL_UNIT, KEEP, MOVE, STOP
 from envs.battle.units import HEAL

@@ -5,7 +5,8 @@ import pytest
 from situations import shaken_units
 from slow_reference import Reference
 
-from envs.battle.features import Shown, make_layout, show, sizes
+from envs.battle.features import show
+from envs.battle.layout import Shown, make_layout, sizes
 from envs.battle.maps import load_map, map_names
 from envs.battle.outcome import largest_return
 

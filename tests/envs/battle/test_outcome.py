@@ -5,7 +5,7 @@ import pytest
 from situations import shaken_units
 from slow_reference import reward as slow_reward
 
-from envs.battle.features import make_layout
+from envs.battle.layout import make_layout
 from envs.battle.maps import load_map
 from envs.battle.outcome import DRAWN, LOST, ONGOING, WON, RewardRule, outcome, remember, reward
 

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from core.errors import UserError
+from envs.adapters.starcraft2 import StarCraft2Args
 from envs.baselines import play
 from envs.battle.battle import Battle, BattleArgs
 from envs.battle.units import HEAL
 from envs.scripted import make_player
-from envs.starcraft2 import StarCraft2Args
 
 PLAYERS = ("random", "noop", "attack_nearest", "focus_fire")
 

@@ -8,7 +8,7 @@ import hashlib
 import socket
 import struct
 
-from envs.worker_process import receive_exactly
+from envs.workers.worker_process import receive_exactly
 
 _MAGIC = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, section 1.3
 _CONTINUATION, _BINARY, _CLOSE, _PING, _PONG = 0x0, 0x2, 0x8, 0x9, 0xA

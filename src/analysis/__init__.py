@@ -1,0 +1,1 @@
+"""What reads results: runs on file, curves, tables, pictures."""

@@ -1,0 +1,1 @@
+"""What makes sets of runs: several at once, none twice; the figures of the paper."""

@@ -1,0 +1,1 @@
+"""What the command line tells: usage, lists, the meaning of settings."""

@@ -1,0 +1,1 @@
+"""What makes one run: settings, players, the training loop, records and checkpoints."""

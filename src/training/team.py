@@ -1,0 +1,233 @@
+"""One team of a run: who plays it, its learner and its replay buffer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from components import checkpoint
+from components.replay import Replay
+from components.target import Target
+from controllers.scripted_controller import ScriptedController
+from core.data import EnvSpec, EpisodeBatch, Metrics, TeamSpec
+from core.errors import UserError
+from core.memory import enough_memory
+from core.protocols import Imitator
+from core.seeding import numpy_generator, torch_generator
+from envs.scripted import make_player
+from learners.diverging import check_updates
+from runners.parallel_runner import Rewards
+from training.options import Options
+from training.players import Player, StartSettings, guide
+from training.resuming import shape_differences
+from training.room import make_room
+
+
+def make_teams(options: Options, spec: EnvSpec, rewards: Rewards) -> dict[str, Team]:
+    """Build all teams of an environment.
+
+    Raises:
+        UserError: as :class:`Team`, or their replay buffers do not fit the memory.
+    """
+    room = make_room(options, spec, rewards)
+    return {
+        team.name: Team(team, options, spec.episode_limit, rewards.dim(team), index=k, buffer=room.get(team.name))
+        for k, team in enumerate(spec.teams)
+    }
+
+
+class Team:
+    """Controller and, where the team learns, learner and replay (of off-policy learners).
+
+    Args:
+        spec: the team's sizes.
+        options: what was chosen.
+        episode_limit: longest episode.
+        reward_dim: R of the batches.
+        index: number of the team, for its random streams.
+        buffer: episodes of its replay; None where it needs none.
+
+    Raises:
+        UserError: its player cannot play it.
+    """
+
+    def __init__(
+        self, spec: TeamSpec, options: Options, episode_limit: int, reward_dim: int, *, index: int, buffer: int | None
+    ) -> None:
+        s, player = options.experiment, options.player_of(spec.name)
+        self.spec, self.options, self.index = spec, options, index
+        self.device = self._device(s.device)
+        if spec.n_agents < 1:
+            raise UserError(f"The team '{spec.name}' of {s.env} has no agents: give it at least one.")
+        if not s.common_reward and spec.reward_dim == 1:
+            raise UserError(f"{s.env} gives one team reward: common_reward=False is not possible here.")
+        self.start = player.start or StartSettings()
+        self.guide: Any = None
+        sizes = f"the networks of {spec.name} (observations of {spec.obs_dim:,} numbers, state of {spec.state_dim:,})"
+        lower = "lower hidden_dim, critic_hidden_dim or hypernet_embed, or make the observations smaller"
+        with enough_memory(sizes, lower), torch.random.fork_rng(devices=[]):
+            torch.manual_seed(torch_generator(self.seed, "init", index).initial_seed())
+            self.controller = self._controller(player, index)
+            self.learner = self._learner(player, reward_dim)
+            if self.start.warm_start and not s.evaluate:
+                self.guide = self._guide(self.start.warm_start)
+        self.replay: Replay | None = None
+        if buffer is not None:
+            self.replay = Replay(
+                spec,
+                episode_limit=episode_limit,
+                capacity=buffer,
+                reward_dim=reward_dim,
+                generator=numpy_generator(self.seed, "replay", index),
+                dtype=player.learner.buffer_dtype,
+            )
+
+    @property
+    def seed(self) -> int:
+        """The run's."""
+        seed = self.options.experiment.seed
+        assert seed is not None, "options.resolve draws one"
+        return seed
+
+    def _controller(self, player: Player, *path: int) -> Any:
+        """Who acts; ``path`` tells its random streams from others'."""
+        s = self.options.experiment
+        if player.controller is None:
+            script = make_player(player.label, env=s.env, env_args=self.options.env_args, team=self.spec)
+            streams = {purpose: numpy_generator(self.seed, purpose, *path) for purpose in ("explore", "test_policy")}
+            return ScriptedController(script, generators=streams)
+        generators = {
+            purpose: torch_generator(self.seed, purpose, *path, device=s.device)
+            for purpose in ("explore", "test_policy", "learner")
+        }
+        settings = player.controller
+        if player.learner is None:  # frozen: in training it acts as in sampled tests
+            epsilon = settings.evaluation_epsilon
+            settings = settings.model_copy(update={"epsilon_start": epsilon, "epsilon_finish": epsilon})
+        made = player.classes["controller"](self.spec, settings, generators=generators, device=self.device)
+        if player.networks is not None:
+            self._load_policy(made.agents, player.networks)
+        return made
+
+    def _load_policy(self, agents: nn.Module, folder: Path) -> None:
+        """Load the policy of this team from a checkpoint of another run."""
+        s, own = self.options.experiment, f"{self.spec.name}_agent.th"
+        name = own if (folder / own).exists() or not (folder / "agent.th").exists() else "agent.th"
+        known = shape_differences(checkpoint.read_settings(folder), self.options.flat())
+        checkpoint.load_network(agents, folder, name, what=f"the team '{self.spec.name}' of {s.env}", known=known)
+
+    def _learner(self, player: Player, reward_dim: int) -> Any:
+        """Who improves the networks; None where nothing does."""
+        if player.learner is None:
+            return None
+        try:
+            make = player.classes["learner"]
+            return make(self.spec, player.learner, self.controller, reward_dim=reward_dim, device=self.device)
+        except UserError as error:
+            if not self.options.players:
+                raise
+            raise UserError(f"{player.plays} cannot play the team '{self.spec.name}': {error}") from error
+
+    def _guide(self, text: str) -> Any:
+        """Who gathers the first episodes."""
+        if self.learner.on_policy and not isinstance(self.learner, Imitator):
+            raise UserError(f"warm_start={text}: this on-policy learner cannot learn from another's episodes.")
+        return self._controller(guide(text, self.spec.name), self.index, 1)
+
+    @staticmethod
+    def _device(name: str) -> torch.device:
+        try:
+            device = torch.device(name)
+            torch.zeros(1, device=device)
+        except (RuntimeError, AssertionError) as error:
+            reason = str(error).splitlines()[0].split(", ipu")[0].rstrip(".")
+            raise UserError(f"device={name} is not usable here ({reason}): give cpu, cuda or cuda:<number>.") from error
+        return device
+
+    def actor(self, episode: int) -> Any:
+        """Who gathers the episodes that come after ``episode`` others: the controller, or at first the guide."""
+        return self.guide if self._guided(episode) else self.controller
+
+    def _guided(self, episode: int) -> bool:
+        return self.guide is not None and episode < self.start.warm_start_episodes
+
+    def learn(self, batch: EpisodeBatch, *, episode: int, t_env: int) -> list[Metrics]:
+        """Learn from newly gathered episodes: once from them, or as often as is due from the replay.
+
+        Args:
+            batch: the new episodes.
+            episode: episodes gathered so far, these included.
+            t_env: environment steps when their gathering began.
+
+        Returns:
+            the metrics of each update.
+
+        Raises:
+            Diverged: a loss or a gradient is not finite.
+        """
+        if self.learner is None:
+            return []
+        self.learner.observe(batch)
+        try:
+            metrics = list(self._updates(batch, episode, t_env))
+        except Exception:  # some functions of torch refuse nan
+            self._check_updates(batch, t_env)
+            raise
+        self._check_updates(batch, t_env)
+        return metrics
+
+    def _check_updates(self, batch: EpisodeBatch, t_env: int) -> None:
+        check_updates(self.spec.name, self.learner, batch, self.replay, t_env=t_env)
+
+    def _updates(self, batch: EpisodeBatch, episode: int, t_env: int) -> Iterator[Metrics]:
+        before = episode - batch.n_episodes
+        if self.replay is None:
+            yield self._learn_once(batch, t_env=t_env, guided=self._guided(before))
+            return
+        self.replay.add(batch)
+        settings = self.learner.settings
+        due = episode // settings.episodes_per_update - before // settings.episodes_per_update
+        if self.replay.can_sample(settings.batch_size):
+            for _ in range(due):
+                yield self._learn_again(self.replay, settings.batch_size, t_env=t_env)
+
+    def _learn_once(self, batch: EpisodeBatch, *, t_env: int, guided: bool) -> Metrics:
+        with enough_memory(f"learning from {batch.n_episodes} episodes at once", "lower batch_size_run"):
+            batch = batch.to(self.device)
+            if guided:
+                return self.learner.imitate(batch, t_env=t_env, epochs=self.start.warm_start_epochs)
+            return self.learner.train(batch, t_env=t_env)
+
+    def _learn_again(self, replay: Replay, n_episodes: int, *, t_env: int) -> Metrics:
+        with enough_memory(f"learning from {n_episodes} episodes at once", "lower batch_size"):
+            return self.learner.train(replay.sample(n_episodes).to(self.device), t_env=t_env)
+
+    def networks(self) -> dict[str, nn.Module]:
+        """File name (without .th) -> network; none of a scripted player."""
+        if self.learner is not None:
+            return self.learner.networks()
+        return {} if isinstance(self.controller, ScriptedController) else {"agent": self.controller.agents}
+
+    def targets(self) -> dict[str, Target[Any]]:
+        """Name -> lagging network."""
+        return {} if self.learner is None else self.learner.targets()
+
+    @property
+    def n_parameters(self) -> int:
+        """Numbers of all networks."""
+        return sum(p.numel() for network in self.networks().values() for p in network.parameters())
+
+    def state_dict(self) -> dict[str, Any]:
+        """Learner and random streams (the networks and the replay have files of their own)."""
+        parts = {"learner": self.learner, "controller": self.controller, "guide": self.guide}
+        return {name: part.state_dict() for name, part in parts.items() if part is not None}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore :meth:`state_dict`."""
+        for name, part in (("learner", self.learner), ("controller", self.controller), ("guide", self.guide)):
+            if part is not None:
+                part.load_state_dict(state[name])
