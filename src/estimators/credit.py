@@ -34,6 +34,11 @@ class Marginal:
         return Marginal(self.advantage[:, rows], self.standard_error[:, rows], self.value[:, rows])
 
 
+def baseline(q: Tensor, pi: Tensor) -> Tensor:
+    """sum_u pi(u) q(u), what the own policy expects: [..., U] -> [..., 1]."""
+    return (pi * q).sum(-1, keepdim=True)
+
+
 def counterfactual(q: Tensor, pi: Tensor) -> Tensor:
     """Counterfactual advantage of every own action (eqs. 1 and 7).
 
@@ -46,7 +51,7 @@ def counterfactual(q: Tensor, pi: Tensor) -> Tensor:
     Returns:
         [..., U]; its mean under pi is zero.
     """
-    return q - (pi * q).sum(-1, keepdim=True)
+    return q - baseline(q, pi)
 
 
 def marginal(q_samples: Tensor, pi: Tensor) -> Marginal:
@@ -58,10 +63,10 @@ def marginal(q_samples: Tensor, pi: Tensor) -> Marginal:
         q_samples: [B, T, A, M, U], Q(s, (u_j^-a, .)) of sample j.
         pi: [B, T, A, U].
     """
-    baseline = (pi.unsqueeze(-2) * q_samples).sum(-1, keepdim=True)
-    per_sample = q_samples - baseline  # A_ctf, eq. 1
+    expected = baseline(q_samples, pi.unsqueeze(-2))
+    per_sample = q_samples - expected  # A_ctf, eq. 1
     m = per_sample.shape[-2]
-    advantage, value = per_sample.mean(-2), baseline.mean(-2).squeeze(-1)  # eq. 10
+    advantage, value = per_sample.mean(-2), expected.mean(-2).squeeze(-1)  # eq. 10
     if m == 1:
         return Marginal(advantage, torch.zeros_like(advantage), value)
     return Marginal(advantage, per_sample.std(-2) / math.sqrt(m), value)
@@ -78,8 +83,8 @@ def exact_marginal(q_joint: Tensor, partner_probs: Tensor, pi: Tensor) -> Margin
         pi: [B, T, A, U].
     """
     q_marginal = (partner_probs.unsqueeze(-1) * q_joint).sum(-2)  # eq. 3
-    value = (pi * q_marginal).sum(-1)  # eq. 5: V = sum_u pi^a(u) Q_mar^a(u)
-    advantage = q_marginal - value.unsqueeze(-1)  # eq. 4
+    value = baseline(q_marginal, pi).squeeze(-1)  # eq. 5: V = sum_u pi^a(u) Q_mar^a(u)
+    advantage = counterfactual(q_marginal, pi)  # eq. 4
     return Marginal(advantage, torch.zeros_like(advantage), value)
 
 
