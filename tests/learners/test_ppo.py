@@ -154,6 +154,20 @@ def test_the_critic_comes_to_its_targets(world, settings):
     torch.testing.assert_close(it.estimates.values, it.estimates.returns, atol=0.05, rtol=0.05)
 
 
+@pytest.mark.parametrize("value_norm", [True, False])
+def test_the_first_step_of_the_critic_is_not_clipped(world, value_norm):
+    """V has not moved yet, whatever the statistics of the targets were before this batch."""
+    batch, found = world.some_batch(), []
+    batch = replace(batch, rewards=batch.rewards - 50)
+    for clip in (None, 0.2):
+        learner = make(world, value_norm=value_norm, value_clip=clip)
+        learner.train(batch, t_env=0)
+        found.append([parameter.grad for parameter in learner.critic.net.parameters()])
+    for first, second in zip(*found, strict=True):
+        torch.testing.assert_close(first, second)
+        assert first.abs().sum() > 0
+
+
 def test_padding_has_no_influence(world):
     settings = {"value_norm": True, "value_clip": 0.2, "huber_delta": 10.0, "standardise_advantages": True}
     batch, results = world.some_batch(), []

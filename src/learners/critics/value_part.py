@@ -32,10 +32,12 @@ class Estimates:
     """What the critic says before it is fitted.
 
     Attributes:
+        said: [B, T, A], what the networks said of executed steps, in their units.
         values: [B, T, A], V of executed steps, in units of rewards.
         returns: [B, T, A], G, the targets, in units of rewards.
     """
 
+    said: Tensor
     values: Tensor
     returns: Tensor
 
@@ -78,16 +80,16 @@ class ValuePart(CriticPart):
         """What a network says, in normalised units: [B, T, A]."""
         return net(inputs).squeeze(-1)
 
-    def _in_rewards(self, net: Any, inputs: Tensor) -> Tensor:
-        """V in units of rewards: [B, T+1, A]."""
-        values = self.raw(net, inputs)
-        return values if self.norm is None else self.norm.denormalise(values)
+    def _in_rewards(self, said: Tensor) -> Tensor:
+        """V in units of rewards, of what a network said: [B, T+1, A]."""
+        return said if self.norm is None else self.norm.denormalise(said)
 
     def estimate(self, it: Iteration) -> Estimates:
         """Values and targets under the critic as it is."""
-        values = self._in_rewards(self.net, it.inputs)
-        lagging = values if self.target is None else self._in_rewards(self.target.net, it.inputs)
-        return Estimates(values=values[:, :-1], returns=self.returns(it, lagging))
+        said = self.raw(self.net, it.inputs)
+        values = self._in_rewards(said)
+        lagging = values if self.target is None else self._in_rewards(self.raw(self.target.net, it.inputs))
+        return Estimates(said=said[:, :-1], values=values[:, :-1], returns=self.returns(it, lagging))
 
     def weights(self, it: Iteration) -> Tensor:
         """What counts in the loss: bool [B, T, A]."""
@@ -99,9 +101,13 @@ class ValuePart(CriticPart):
             self.norm.update(it.estimates.returns, self.weights(it))
 
     def normalised(self, it: Iteration) -> tuple[Tensor, Tensor]:
-        """V before the fit and its targets, as the networks learn them: two [B, T, A]."""
-        old, target = it.estimates.values, it.estimates.returns
-        return (old, target) if self.norm is None else (self.norm.normalise(old), self.norm.normalise(target))
+        """What the networks said before the fit, and their targets, both in their units: two [B, T, A].
+
+        They are held near what they said themselves. By the statistics, which have moved, the same V may be far from
+        it: there the clipped loss would have no gradient, or one to the wrong side.
+        """
+        said, target = it.estimates.said, it.estimates.returns
+        return (said, target) if self.norm is None else (said, self.norm.normalise(target))
 
     def fit(self, it: Iteration) -> Metrics:
         """``critic_updates`` passes over the batch, in minibatches of whole episodes."""
