@@ -114,9 +114,7 @@ class CounterfactualLearner(ActorCriticLearner):
 
     def _estimates(self, it: Iteration) -> DoublyRobust:
         actions = it.batch.actions
-        after = self.joint_actions(it.log_pi[:, -1:], None)[:, :, 0]  # nothing was executed in the last row
-        executed = torch.cat([actions, after], dim=1)
-        result, q = self.evaluate(it.inputs, it.log_pi.exp(), it.log_pi, executed)
+        result, q = self.evaluate(it.inputs, it.log_pi.exp(), it.log_pi, self._executed(it))
         taken = q[:, :-1].gather(-1, actions.unsqueeze(-1)).squeeze(-1)
         residual = residuals(
             rewards=it.rewards.expand_as(taken),
@@ -127,6 +125,15 @@ class CounterfactualLearner(ActorCriticLearner):
             continues=continues_from_mask(it.batch.mask).unsqueeze(-1),
         )
         return DoublyRobust(marginal=result.steps(slice(0, -1)), residual=residual)
+
+    def _executed(self, it: Iteration) -> Tensor:
+        """Executed joint actions, int64 [B, T+1, A]; in the row after an episode's last step, where none was, drawn."""
+        actions, rows = it.batch.actions, torch.arange(it.batch.n_episodes, device=self.device)
+        end = it.batch.mask.sum(1)
+        drawn = self.joint_actions(it.log_pi[rows, end].unsqueeze(1), None)  # [B, 1, M, A]
+        executed = torch.cat([actions, torch.zeros_like(actions[:, :1])], dim=1)
+        executed[rows, end] = drawn[:, 0, 0]
+        return executed
 
     def advantages(self, it: Iteration, log_pi: Tensor | None) -> Marginal:
         """The critic's advantages of all own actions; ``log_pi`` as in :meth:`credit`."""

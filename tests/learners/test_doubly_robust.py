@@ -1,5 +1,6 @@
 """The doubly robust advantage against exact sums over all joint actions: two agents, tables for networks."""
 
+import dataclasses
 import itertools
 
 import pytest
@@ -221,6 +222,20 @@ def test_one_sample_is_a_return_less_comas_baseline(world, make):
                 total += weight * (float(batch.rewards[b, k, 0]) + correction)
                 weight *= 0.9
             assert float(got[b, t, a]) == pytest.approx(total - float(base(b, t, a)), abs=1e-4)
+
+
+@pytest.mark.parametrize("make", [make_coma, make_asae])
+def test_padding_has_no_influence_where_a_short_episode_was_cut(world, make):
+    """The value after its last step is of actions that are drawn there, not of those that stand in the padding."""
+    batch, found = world.batch([[0, 1, 2, 4], [2, 3]], [3, 1], [False, False], masked=False), []
+    for rubbish in range(U):
+        learner = learner_of(world, make, marginal="mc")
+        actions = batch.actions.clone()
+        actions[~batch.mask] = rubbish
+        it = iteration(learner, dataclasses.replace(batch, actions=actions))
+        found.append(it.estimates.residual[batch.mask])
+    torch.testing.assert_close(found[0], found[1])
+    torch.testing.assert_close(found[0], found[2])
 
 
 @pytest.mark.parametrize("make", [make_coma, make_asae])
