@@ -1,10 +1,14 @@
 """The Makefile's commands and what CI runs. Nothing is installed or trained."""
 
+import importlib.util
 import os
 import subprocess
 from pathlib import Path
 
 import pytest
+
+from core.settings import config_names
+from training.options import resolve
 
 ROOT = Path(__file__).parents[2]
 
@@ -44,6 +48,16 @@ def test_what_make_would_do(target, wanted, tmp_path):
     places = [done.stdout.find(word) for word in wanted]
     assert -1 not in places
     assert places == sorted(places)
+
+
+def test_make_bench_measures_every_algorithm():
+    spec = importlib.util.spec_from_file_location("bench_training", ROOT / "benchmarks" / "bench_training.py")
+    bench = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(bench)
+    rows = list((bench.EVERY | bench.ACTING).values())
+    assert {(name, "spread") for name in config_names("algs")} <= {(name, where) for name, where, _ in rows}
+    for algorithm, environment, words in rows:
+        resolve(algorithm, environment, [*bench.SPREAD, *words])  # every setting is known
 
 
 def test_requirements_are_installed_once(tmp_path):
