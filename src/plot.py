@@ -9,6 +9,7 @@ pointwise). Runs are brought to common steps by interpolation; where some have e
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 import warnings
 from collections.abc import Sequence
@@ -68,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("paths", nargs="+", help="folders of runs, or folders above them (results/sacred)")
     add("--metric", default="test_return_mean", help="what to draw (default: %(default)s)")
-    add("--out", help=".png, .svg or .pdf (default: curves.png, unless --table or --csv is given)")
+    add("--out", help=".png, .svg or .pdf (default: curves.png, unless a table or --csv is wanted)")
     add("--where", action="append", default=[], metavar="KEY=VALUE", help="only runs with this setting, e.g. "
         "env_args.n_agents=3; again for others (the same key again: either value)")  # fmt: skip
     add("--exclude", action="append", default=[], metavar="KEY=VALUE", help="no runs with this setting; again for more")
@@ -88,12 +89,19 @@ def _parser() -> argparse.ArgumentParser:
     add("--y-min", "--y_min", type=float, metavar="Y", help="cut the picture off below this value")
     add("--csv", metavar="FILE", help="write the numbers of the curves")
     add("--table", action="store_true", help="print final values: median, IQM, interval, seeds")
+    add("--markdown", action="store_true", help="print a table per task in Markdown: algorithm, steps, median, every "
+        "seed, last tenth; best first")  # fmt: skip
+    add("--wide", action="store_true", help="print one table in Markdown: a row per task, a column per algorithm")
+    add("--columns", default="", metavar="METRIC[,METRIC]", help="further columns of --markdown: medians over the last "
+        "tenth")  # fmt: skip
+    add("--until", type=float, default=math.inf, metavar="STEP", help="leave out tests after the one at this step")
     add("--final", choices=["last", "tenth"], default="last", help="final value of a seed: its last point, or the mean "
         "over the last tenth of the steps")  # fmt: skip
     return parser
 
 
-def _curves(options: argparse.Namespace) -> list[Curve]:
+def _curves(options: argparse.Namespace) -> dict[str, list[Curve]]:
+    """The metric, and after it those of --columns, each with its curves."""
     from analysis.curves import curves
     from analysis.runs import find_runs
     from analysis.selecting import select
@@ -103,9 +111,30 @@ def _curves(options: argparse.Namespace) -> list[Curve]:
         find_runs(options.paths, unfinished=options.unfinished), where=options.where, exclude=options.exclude,
         algorithms=options.filter_by_algs, environments=options.filter_by_envs,
     )  # fmt: skip
-    return curves(
-        runs, options.metric, center=options.center, window=options.smooth, group_by=group_by, panel_by=panel_by
-    )
+    columns = [name for name in options.columns.split(",") if name]
+    if columns and not options.markdown:
+        raise UserError("--columns are for the tables of --markdown, which is not given: add it.")
+    return {
+        metric: curves(
+            runs, metric, group_by=group_by, panel_by=panel_by, center=options.center, window=options.smooth,
+            until=options.until,
+        )
+        for metric in dict.fromkeys((options.metric, *columns))
+    }  # fmt: skip
+
+
+def _print_tables(every: dict[str, list[Curve]], options: argparse.Namespace) -> None:
+    from analysis.markdown import LATE, tables, wide
+
+    share = LATE if options.final == "tenth" else 0.0
+    found = every[options.metric]
+    if options.table:
+        print(table(found, center=options.center, share=share))
+    if options.markdown:
+        further = {metric: made for metric, made in every.items() if metric != options.metric}
+        print(tables(found, options.metric, share=share, further=further))
+    if options.wide:
+        print(wide(found, options.metric, share=share))
 
 
 def _check_foreign(arguments: Sequence[str]) -> None:
@@ -125,16 +154,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with warnings.catch_warnings():
             warnings.showwarning = lambda message, *rest, **named: print(f"plot.py: note: {message}", file=sys.stderr)
             warnings.simplefilter("always", UserWarning)
-            found = _curves(options)
-        out = options.out or (None if options.table or options.csv else "curves.png")
+            every = _curves(options)
+        found, printed = every[options.metric], options.table or options.markdown or options.wide
+        out = options.out or (None if printed or options.csv else "curves.png")
         if out:
             label = f"{options.metric} ({CENTER_NAMES[options.center]})"
             draw_curves(found, out, y_label=label, title=options.title, x_label=options.x_label, y_min=options.y_min)
             print(out)
         if options.csv:
             write_csv(found, options.csv)
-        if options.table:
-            print(table(found, center=options.center, share=0.1 if options.final == "tenth" else 0.0))
+        _print_tables(every, options)
     except UserError as error:
         print(f"plot.py: {error}", file=sys.stderr)
         return 2

@@ -149,21 +149,17 @@ def _panels(figure: Figure, found: dict[str, Curves]) -> list[Curve]:
 
 def _page(name: str, figure: Figure, choice: Choice, found: dict[str, Curves], n_runs: int) -> str:
     """The table, in markdown."""
+    from analysis.markdown import markdown
     from analysis.tables import final_values
 
     n_seeds = sum(curve.n_seeds for curve in next(iter(found.values())))
     lines = [f"# {figure.title}", "", f"    {_command(name, choice)}", ""]
     lines += [f"{n_seeds} of {n_runs} runs. Greedy tests of 100 episodes, at the end of training.", ""]
     lines += [f"![{figure.title}]({name}.png)", ""]
-    rows = final_values(_panels(figure, found))
-    lines += [_row(rows[0]), _row(["---"] * len(rows[0])), *map(_row, rows[1:]), ""]
-    lines += ["| the paper | here |", "|---|---|"]
-    lines += [_row([statement, ours(found)]) for statement, ours in figure.statements]
+    lines += [markdown(final_values(_panels(figure, found))), ""]
+    statements = [[statement, ours(found)] for statement, ours in figure.statements]
+    lines += [markdown([["the paper", "here"], *statements])]
     return "\n".join(lines) + "\n"
-
-
-def _row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
 
 
 def _command(name: str, choice: Choice) -> str:

@@ -6,6 +6,7 @@ Learning at the Edge of the Statistical Precipice", recommend.
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -146,6 +147,7 @@ def curves(
     panel_by: Sequence[str] = (),
     center: str = "iqm",
     window: int = 1,
+    until: float = math.inf,
 ) -> list[Curve]:
     """Make the curves of a metric, sorted by panel and group.
 
@@ -156,12 +158,13 @@ def curves(
         panel_by: settings whose values make a panel; empty for tasks (:mod:`analysis.lines`).
         center: key of :data:`CENTERS`.
         window: points of the moving average that smooths each run.
+        until: step after whose measurement, which may be late by half the distance of two, nothing counts.
 
     Raises:
         UserError: no run has the metric, or a setting of ``group_by`` or ``panel_by``.
     """
     check_keys((*group_by, *panel_by), runs)
-    series = {run.path: points for run in runs if (points := _finite(run, metric, window)) is not None}
+    series = {run.path: points for run in runs if (points := _finite(run, metric, window, until)) is not None}
     if not series:
         names = sorted({name for run in runs for name in run.metrics})
         known = ", ".join(names) if names else "none yet"
@@ -222,8 +225,11 @@ def _last(curve: Curve) -> float:
     return float(curve.steps[curve.counts == curve.counts.max()][-1])
 
 
-def _finite(run: RunRecord, metric: str, window: int) -> Series | None:
+def _finite(run: RunRecord, metric: str, window: int, until: float) -> Series | None:
     steps, values = run.metrics.get(metric, (np.zeros(0), np.zeros(0)))
+    late = 0.5 * float(np.median(np.diff(steps))) if len(steps) > 1 else 0.0
+    there = ~(steps > until + late)
+    steps, values = steps[there], values[there]
     good = np.isfinite(values) & np.isfinite(steps)
     if not good.all():
         warnings.warn(f"{run.path}: {(~good).sum()} of {len(good)} points of {metric} are not finite", stacklevel=3)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from core.errors import UserError
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from analysis.curves import Curve
 
 CENTER_NAMES = {"iqm": "interquartile mean", "median": "median", "mean": "mean"}
@@ -56,12 +58,26 @@ def final_values(found: Sequence[Curve], *, center: str = "iqm", share: float = 
     interval = f"95% interval of the {CENTER_NAMES[center]}"
     rows = [["environment", "group", "seeds", "median", "IQM", interval, "up to step"]]
     for curve in found:
-        if not len(curve.steps):
-            continue
-        most = int((curve.counts == curve.counts.max()).nonzero()[0][-1])
-        ends = [len(curve.steps) - 1, *([most] if 0 < most < len(curve.steps) - 1 else [])]
-        rows += [_row(curve, end, center, share) for end in ends]
+        rows += [_row(curve, end, center, share) for end in ends(curve)]
     return rows
+
+
+def ends(curve: Curve) -> list[int]:
+    """Return the points at which a curve's final values are told: its last, and the last that most seeds have."""
+    if not len(curve.steps):
+        return []
+    last, most = len(curve.steps) - 1, int((curve.counts == curve.counts.max()).nonzero()[0][-1])
+    return [last, *([most] if 0 < most < last else [])]
+
+
+def finals(curve: Curve, end: int, share: float) -> np.ndarray:
+    """Return the value of every run that reaches a point ([R]), averaged over ``share`` of the steps up to it."""
+    import numpy as np
+
+    steps = curve.steps[: end + 1]
+    late = np.flatnonzero(steps >= steps[-1] - share * (steps[-1] - steps[0]))
+    there = np.isfinite(curve.values[:, end])
+    return np.nanmean(curve.values[there][:, late], axis=1)
 
 
 def _row(curve: Curve, end: int, center: str, share: float) -> list[str]:
@@ -69,15 +85,12 @@ def _row(curve: Curve, end: int, center: str, share: float) -> list[str]:
 
     from analysis.curves import interval, iqm
 
-    steps = curve.steps[: end + 1]
-    late = np.flatnonzero(steps >= steps[-1] - share * (steps[-1] - steps[0]))
-    there = np.isfinite(curve.values[:, end])
-    finals = np.nanmean(curve.values[there][:, late], axis=1, keepdims=True)  # [S, 1]
+    own = finals(curve, end, share)[:, None]  # [R, 1]
     count = int(curve.counts[end])
     span = "one seed: none"
     if count > 1:
-        low, high = (float(bound[0]) for bound in interval(finals, center))
+        low, high = (float(bound[0]) for bound in interval(own, center))
         span = f"[{low:.4g}, {high:.4g}]"
     seeds = str(count) if count == curve.n_seeds else f"{count} of {curve.n_seeds}"
-    middle = [f"{float(np.median(finals)):.4g}", f"{float(iqm(finals, axis=0)[0]):.4g}"]
+    middle = [f"{float(np.median(own)):.4g}", f"{float(iqm(own, axis=0)[0]):.4g}"]
     return [curve.panel, curve.group, seeds, *middle, span, f"{curve.steps[end]:,.0f}"]
