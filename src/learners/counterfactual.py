@@ -116,10 +116,11 @@ class CounterfactualLearner(ActorCriticLearner):
         actions = it.batch.actions
         result, q = self.evaluate(it.inputs, it.log_pi.exp(), it.log_pi, self._executed(it))
         taken = q[:, :-1].gather(-1, actions.unsqueeze(-1)).squeeze(-1)
+        values, taken = self.critic.judged(it.inputs, result.value, taken)
         residual = residuals(
             rewards=it.rewards.expand_as(taken),
             discounts=it.discounts,
-            values=result.value,
+            values=values,
             taken=taken,
             lam=self.settings.residual_lambda,
             continues=continues_from_mask(it.batch.mask).unsqueeze(-1),

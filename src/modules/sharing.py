@@ -67,6 +67,10 @@ class Grouped(nn.Module):
         """As :meth:`forward`, calling the networks' ``enumerate`` (critics)."""
         return self._each("enumerate", x, *rest)
 
+    def value(self, x: Tensor, *rest: Tensor) -> Tensor:
+        """As :meth:`forward`, calling the networks' ``value`` (critics with a value head)."""
+        return self._each("value", x, *rest)
+
     def _each(self, method: str, x: Tensor, *rest: Tensor) -> Tensor:
         if len(self.nets) == 1:
             return getattr(self.nets[0], method)(x, *rest)

@@ -22,11 +22,15 @@ class Table(nn.Module):
 
 
 class TableCritic(nn.Module):
-    """Q(s, (u_partner, u_own)) of two agents: [S, A, U, U]."""
+    """Q(s, (u_partner, u_own)) of two agents: [S, A, U, U]; the value head's V(s): [S, A]."""
 
-    def __init__(self, values):
+    def __init__(self, values, state_values=None):
         super().__init__()
         self.values = nn.Parameter(values.clone())
+        self.state_values = nn.Parameter(torch.zeros(S, A) if state_values is None else state_values.clone())
+
+    def value(self, own, shared):
+        return torch.einsum("bts,sa->bta", shared, self.state_values).unsqueeze(-1)
 
     def forward(self, own, shared, joint):
         per_state = torch.einsum("bts,sapu->btapu", shared, self.values)

@@ -11,6 +11,7 @@ from core.errors import UserError
 from counterfactual_tools import iteration, make_asae, make_coma, tabular
 from estimators.credit import counterfactual
 from estimators.masked import masked_log_softmax
+from estimators.returns import continues_from_mask, n_step_returns
 from learners.asae_learner import ASAELearner, ASAESettings
 from learners.coma_learner import COMALearner
 from learners.counterfactual import CounterfactualSettings
@@ -90,13 +91,49 @@ def test_the_critic_is_fitted_at_the_executed_joint_action(world):
     torch.testing.assert_close(learner.critic.net.values.grad, table.grad)
 
 
+def test_a_value_head_learns_the_targets_and_the_rest_what_it_leaves_of_them(world):
+    """V -> G and D -> G - V, both from the lagging V."""
+    learner, batch = tabular(world, make_coma(world, critic_value_head=True, critic_lr=0.1)), world.some_batch()
+    lagging = torch.randn(world.S, world.A)
+    with torch.no_grad():
+        learner.critic.target.net.state_values.copy_(lagging)
+    it = iteration(learner, batch)
+    values = lagging[batch.state.argmax(-1)]  # [B, T+1, A]
+    rewards, following = batch.rewards.expand(-1, -1, world.A), continues_from_mask(batch.mask).unsqueeze(-1)
+    terms = {"rewards": rewards, "discounts": it.discounts, "values": values, "continues": following}
+    returns = n_step_returns(**terms, n=10)
+    table, states = learner.critic.net.values.detach().clone().requires_grad_(), torch.zeros(world.S, world.A)
+    states.copy_(learner.critic.net.state_values.detach())
+    states.requires_grad_()
+    errors = []
+    for b, t, a in itertools.product(range(4), range(3), range(2)):
+        if batch.mask[b, t]:
+            u, s, g = batch.actions[b, t], batch.state[b, t].argmax(), returns[b, t, a]
+            errors.append((states[s, a] - g) ** 2 + (table[s, a, u[1 - a], u[a]] - (g - values[b, t, a])) ** 2)
+    torch.stack(errors).mean().backward()
+    targets, of_values = learner.critic.split_targets(it)
+    learner.critic.step(it, targets.detach(), slice(0, 3), of_values.detach())
+    torch.testing.assert_close(learner.critic.net.values.grad, table.grad)
+    torch.testing.assert_close(learner.critic.net.state_values.grad, states.grad)
+
+
+@pytest.mark.parametrize("make", [make_coma, make_asae])
+def test_training_with_a_value_head(world, make):
+    learner = make(world, critic_value_head=True, advantage="doubly_robust", obs_individual_obs=True)
+    before = {name: x.clone() for name, x in learner.critic.net.state_dict().items()}
+    metrics = learner.train(world.some_batch(), t_env=0)
+    changed = {name for name, x in learner.critic.net.state_dict().items() if not torch.equal(x, before[name])}
+    assert changed == set(before)
+    assert float(metrics["value_loss"]) > 0
+
+
 def test_one_critic_step_per_time_step_visits_the_last_first(world, monkeypatch):
     learner, batch = make_coma(world, critic_update_by="timestep", target_update_interval_or_tau=2), world.some_batch()
     steps, losses, original = [], [], learner.critic.step
 
-    def spy(it, targets, step):
+    def spy(it, targets, step, of_values):
         steps.append(step)
-        metrics = original(it, targets, step)
+        metrics = original(it, targets, step, of_values)
         losses.append(metrics["critic_loss"])
         return metrics
 

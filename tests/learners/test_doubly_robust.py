@@ -19,8 +19,8 @@ ROBUST = {"advantage": "doubly_robust", "residual_lambda": 1.0, "marginal": "exa
 SEEDS = st.integers(0, 2**31 - 1)
 
 
-def learner_of(world, make=make_asae, *, q=None, **changed):
-    """Tables for actors and critic; q [S, A, partner, own] where given."""
+def learner_of(world, make=make_asae, *, q=None, v=None, **changed):
+    """Tables for actors and critic; q [S, A, partner, own], and v [S, A] of a value head, where given."""
     wanted = (
         {**ROBUST, **changed}
         if make is make_asae
@@ -29,6 +29,8 @@ def learner_of(world, make=make_asae, *, q=None, **changed):
     learner = tabular(world, make(world, **wanted))
     if q is not None:
         learner.critic.net.values.data = q.clone()
+    if v is not None:
+        learner.critic.net.state_values.data = v.clone()
     return learner
 
 
@@ -77,12 +79,16 @@ def probabilities(pi):
     return torch.tensor([float(pi[0, u] * pi[1, v]) for u, v in JOINT])
 
 
+HEADS = st.booleans()
+"""critic_value_head"""
+
+
 @settings(max_examples=25, deadline=None)
-@given(seed=SEEDS)
-def test_in_one_step_every_critic_gives_the_marginal_advantage_in_expectation(world, seed):
+@given(seed=SEEDS, head=HEADS)
+def test_in_one_step_every_critic_gives_the_marginal_advantage_in_expectation(world, seed, head):
     g = torch.Generator().manual_seed(seed)
     payoff, q = torch.randn(U, U, generator=g), torch.randn(S, A, U, U, generator=g)
-    learner = learner_of(world, q=q)
+    learner = learner_of(world, q=q, v=torch.randn(S, A, generator=g), critic_value_head=head)
     it = iteration(learner, one_step(payoff))
     got, pi = learner.credit(it, None)[0][:, 0].detach(), it.log_pi[0, 0].exp()
     for agent in range(A):
@@ -102,14 +108,15 @@ def test_in_one_step_the_right_critic_leaves_no_noise(world):
             assert float(got[b, agent]) == pytest.approx(float(exact(payoff, pi, pi, agent)[u[agent]]), abs=1e-5)
 
 
-@settings(max_examples=15, deadline=None)
-@given(seed=SEEDS)
-def test_over_two_steps_with_chance_too(world, seed):
+@settings(max_examples=20, deadline=None)
+@given(seed=SEEDS, head=HEADS)
+def test_over_two_steps_with_chance_too(world, seed, head):
     """State 0, then 1 or 2 by chance that depends on the joint action; the whole return counts."""
     g = torch.Generator().manual_seed(seed)
     first, second = torch.randn(U, U, generator=g), torch.randn(S, U, U, generator=g)
     chance = torch.rand(U, U, generator=g)  # of state 1
-    learner = learner_of(world, q=torch.randn(S, A, U, U, generator=g))
+    q, v = torch.randn(S, A, U, U, generator=g), torch.randn(S, A, generator=g)
+    learner = learner_of(world, q=q, v=v, critic_value_head=head)
     rows = [(u, s, v) for u in JOINT for s in (1, 2) for v in JOINT]
     batch = episodes(
         [[0, s, 4] for _, s, _ in rows],
@@ -161,6 +168,21 @@ def test_the_partners_ratio_is_bounded(world):
     assert ratio.max() <= 2 + 1e-4
     own = (present - it.log_pi[:, :-1]).gather(-1, it.batch.actions.unsqueeze(-1)).squeeze(-1)
     torch.testing.assert_close(ratio, own.flip(-1).exp().clamp(0.5, 2), atol=1e-3, rtol=1e-3)
+
+
+def test_with_a_value_head_what_actions_add_has_mean_zero(world):
+    """Q = V + D - E D, so that a right V and a right D, whatever state it adds, leave no residual."""
+    payoff, v = torch.randn(U, U), torch.zeros(S, A)
+    pi = iteration(learner_of(world), one_step(payoff)).log_pi[0, 0].exp()
+    v[0] = (probabilities(pi).view(U, U) * payoff).sum()
+    q = torch.zeros(S, A, U, U)
+    q[0] = as_table(payoff) + 7.0
+    learner = learner_of(world, q=q, v=v, critic_value_head=True)
+    it = iteration(learner, one_step(payoff))
+    assert it.estimates.residual.abs().max() < 1e-5
+    without = learner_of(world, q=q, critic_value_head=False)
+    assert iteration(without, one_step(payoff)).estimates.residual.abs().max() > 1
+    torch.testing.assert_close(it.estimates.marginal.advantage, without.advantages(it, None).advantage)
 
 
 @pytest.mark.parametrize("lam", [0.0, 0.9, 1.0])

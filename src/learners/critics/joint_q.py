@@ -26,6 +26,11 @@ class JointQSettings(CriticSettings):
     )
     obs_individual_obs: bool = Field(False, description="Give the critic the agent's own observation too.")
     critic_last_action: bool = Field(False, description="Give the critic the last joint action (PyMARL's COMA).")
+    critic_value_head: bool = Field(
+        False,
+        description="Q(s, u) = V(s) + D(s, u), D of mean 0 under pi: values have a network of their own, and D is "
+        "fitted to what they leave.",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +52,10 @@ class JointInputs:
 
 class JointQ(CriticPart):
     """Q(s, (u^-a, .)) for all of an agent's own actions (Foerster et al. 2018).
+
+    With ``critic_value_head``, Q(s, u) = V(s) + D(s, u) - E_pi D(s, .), where V is fitted to the targets and D to what
+    V leaves of them, so that what actions change is not drowned by what states are worth. :meth:`q` is D then: credit
+    is the same, since a baseline of the state does not matter to it.
 
     Args:
         learner, settings, groups: see :class:`CriticPart`.
@@ -73,6 +82,7 @@ class JointQ(CriticPart):
             agents=agents,
             shared_unit=UNIT[spec.state_kind],
             own_unit=UNIT[spec.obs_kind],
+            value_head=s.critic_value_head,
         )
 
     def inputs(self, batch: EpisodeBatch) -> JointInputs:
@@ -91,6 +101,26 @@ class JointQ(CriticPart):
     def enumerate(self, inputs: JointInputs, partner_actions: Tensor) -> Tensor:
         """Q of every own action beside enumerated partners: int64 [A, K, A] -> [B, T, A, K, U]."""
         return self.net.enumerate(inputs.own, inputs.shared, partner_actions)
+
+    def judged(self, inputs: JointInputs, expected: Tensor, taken: Tensor) -> tuple[Tensor, Tensor]:
+        """V of all rows and Q of the executed ones, from :meth:`q`'s mean under pi and its executed values.
+
+        Args:
+            inputs: of T + 1 rows.
+            expected: [B, T+1, A].
+            taken: [B, T, A].
+        """
+        if not self.settings.critic_value_head:
+            return expected, taken
+        values = self.net.value(inputs.own, inputs.shared).squeeze(-1)
+        return values, values[:, :-1] + taken - expected[:, :-1]
+
+    def split_targets(self, it: Iteration) -> tuple[Tensor, Tensor]:
+        """With a value head: targets of D, and of V: two [B, T, A]."""
+        assert self.target is not None
+        values = self.target.net.value(it.inputs.own, it.inputs.shared).squeeze(-1)
+        returns = self.returns(it, values)
+        return returns - values[:, :-1], returns
 
     def targets(self, it: Iteration) -> Tensor:
         """Targets of Q at the executed joint actions, from the lagging critic: [B, T, A].
@@ -114,7 +144,8 @@ class JointQ(CriticPart):
     def fit(self, it: Iteration) -> Metrics:
         """``critic_updates`` passes over the batch, each in one step or step by step from the last."""
         with torch.no_grad():
-            targets = self.targets(it)
+            split = self.settings.critic_value_head
+            targets, of_values = self.split_targets(it) if split else (self.targets(it), None)
         n_steps = it.batch.n_steps
         if self.settings.critic_update_by == "timestep":
             steps = [slice(t, t + 1) for t in reversed(range(n_steps))]
@@ -122,13 +153,20 @@ class JointQ(CriticPart):
             steps = [slice(0, n_steps)]
         passes: list[Metrics] = []
         for _ in range(self.settings.critic_updates):
-            passes = [self.step(it, targets, step) for step in steps]
+            passes = [self.step(it, targets, step, of_values) for step in steps]
         return mean_metrics(passes)
 
-    def step(self, it: Iteration, targets: Tensor, steps: slice) -> Metrics:
-        """One gradient step on some time steps; targets [B, T, A]."""
+    def step(self, it: Iteration, targets: Tensor, steps: slice, of_values: Tensor | None = None) -> Metrics:
+        """One gradient step on some time steps; targets of :meth:`q`, and of V where it has a head: [B, T, A]."""
         actions, mask, target = it.batch.actions[:, steps], it.batch.mask[:, steps], targets[:, steps]
-        q = self.q(it.inputs[steps], actions.unsqueeze(2)).squeeze(3)
+        inputs = it.inputs[steps]
+        q = self.q(inputs, actions.unsqueeze(2)).squeeze(3)
         taken = q.gather(-1, actions.unsqueeze(-1)).squeeze(-1)
         error = taken - target
-        return self.descend(error, masked_mean(error**2, mask), taken=taken, target=target, mask=mask)
+        loss = masked_mean(error**2, mask)
+        if of_values is None:
+            return self.descend(error, loss, taken=taken, target=target, mask=mask)
+        value = self.net.value(inputs.own, inputs.shared).squeeze(-1)
+        of_value = masked_mean((value - of_values[:, steps]) ** 2, mask)
+        metrics = self.descend(error, loss + of_value, taken=taken, target=target, mask=mask)
+        return metrics | {"value_loss": of_value.detach(), "value_mean": masked_mean(value.detach(), mask)}

@@ -28,6 +28,7 @@ class CounterfactualCritic(nn.Module):
         hidden_dim: H, width of both hidden layers.
         agents: which agents this network serves (parameter sharing).
         shared_unit, own_unit: what stands for 1 where these inputs are bytes.
+        value_head: a network of its own for V(s), of the same width (:meth:`value`).
     """
 
     offsets: Tensor
@@ -44,6 +45,7 @@ class CounterfactualCritic(nn.Module):
         agents: list[int],
         shared_unit: int = 1,
         own_unit: int = 1,
+        value_head: bool = False,
     ) -> None:
         super().__init__()
         bound = 1 / math.sqrt(shared_dim + own_dim + n_agents * n_actions)  # as nn.Linear on the whole input
@@ -55,6 +57,11 @@ class CounterfactualCritic(nn.Module):
             nn.init.uniform_(parameter, -bound, bound)
         self.fc2 = nn.Linear(hidden_dim, hidden_dim)
         self.fc3 = nn.Linear(hidden_dim, n_actions)
+        if value_head:
+            self.value_shared = FirstLinear(shared_dim, hidden_dim, unit=shared_unit)
+            self.value_own = FirstLinear(own_dim, hidden_dim, bias=False, unit=own_unit)
+            self.value_fc2 = nn.Linear(hidden_dim, hidden_dim)
+            self.value_fc3 = nn.Linear(hidden_dim, 1)
         self.register_buffer("offsets", torch.arange(n_agents) * n_actions, persistent=False)
         self.register_buffer("agents", torch.tensor(agents), persistent=False)
 
@@ -88,6 +95,11 @@ class CounterfactualCritic(nn.Module):
         own_columns = columns[torch.arange(len(columns), device=columns.device), :, torch.arange(len(columns))]
         partners = (columns.sum(-2) - own_columns)[self.agents]  # [A', K, H]
         return self._rest(static, partners)
+
+    def value(self, own: Tensor, shared: Tensor) -> Tensor:
+        """V(s) of the value head; own and shared as in :meth:`forward` -> [B, T, A', 1]."""
+        hidden = F.relu(linear(self.value_own, own) + linear(self.value_shared, shared).unsqueeze(2))
+        return linear(self.value_fc3, linear_relu(self.value_fc2, hidden))
 
     def _partners(self, joint_actions: Tensor) -> Tensor:
         """First-layer part of the partners' actions: [B, T, M, A] -> [B, T, A', M, H]."""
