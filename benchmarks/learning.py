@@ -26,12 +26,10 @@ ALGORITHMS = ("asae", "coma", "iql", "vdn", "qmix")
 # what climbing needs: no future to value, and policies that keep trying while the critic learns the payoffs
 CLIMBING = """t_max=500000 gamma=0 use_rnn=false parameter_sharing=none lr=0.0005 entropy_coef=0.03
     standardise_advantages=false critic_updates=8 critic_lr=0.001"""
-# (task, algorithm) -> further settings; two_step as in the QMIX paper (arXiv 1803.11485, section 5): always exploring;
-# on spread, policy-gradient agents that share a network stay long where all of them do the same
+# (task, algorithm) -> further settings; two_step as in the QMIX paper (arXiv 1803.11485, section 5): always exploring
 TUNED = {("climbing", name): tuple(CLIMBING.split()) for name in ("asae", "coma", "coma_tuned")} | {
     ("two_step", name): ("epsilon_finish=1.0",) for name in ("iql", "vdn", "qmix")
 }
-TUNED |= {("spread", name): ("parameter_sharing=none",) for name in ("asae", "coma_tuned")}
 # battles: targets over several steps (a fight can be put off for ever) that follow softly, an update per 4 battles;
 # quick actors, and rewards that are not centred (coma_tuned has one epoch where asae has four)
 FIGHTING = "q_lambda=0.6 target_update_interval_or_tau=0.02"

@@ -24,7 +24,8 @@ PLACES = {  # of an environment: where it runs, what it shows
     "env_args.n_workers", "env_args.worker_timeout", "env_args.render_mode", "env_args.replay_dir",
     "env_args.replay_prefix", "env_args.window_size_x", "env_args.window_size_y",
 }  # fmt: skip
-SAME_LINE = FREE | MEASURING | PLACES | ELSEWHERE | {
+TOLD = {"recommended"}  # they say where others come from, which are compared themselves
+SAME_LINE = FREE | MEASURING | PLACES | ELSEWHERE | TOLD | {
     "name", "env", "seed", "evaluate", "resume", "save_replay_buffer",
 }  # fmt: skip
 """What runs may differ in and still be seeds of one curve (name and env have their own place in a picture)."""

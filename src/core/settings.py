@@ -1,6 +1,7 @@
 """Settings: YAML layers, typed sections, the origin of every value, errors that say how to mend them.
 
-Layers: default.yaml < config/envs/*.yaml < config/algs/*.yaml < command line (``with key=value env_args.x=y``).
+Layers: default.yaml < config/envs/*.yaml < config/algs/*.yaml < config/recommended/*.yaml < command line
+(``with key=value env_args.x=y``).
 Every part of a run declares the keys it reads as a frozen pydantic model; the merged settings are validated once
 against the union of the chosen parts' models, and every part gets its own section only.
 """

@@ -20,14 +20,14 @@ from pathlib import Path
 from typing import Any
 
 from components import checkpoint
-from core.comparing import FREE, PLACES, different, flattened
+from core.comparing import FREE, PLACES, TOLD, different, flattened
 from core.errors import UserError
 from training.options import Options, resolve
 from training.provenance import environment, same_environment
 from training.resuming import models_folder
 
 MAIN = Path(__file__).resolve().parent.parent / "main.py"
-NOT_COMPARED = (FREE - {"t_max"}) | PLACES | {"resume", "load_step"}
+NOT_COMPARED = (FREE - {"t_max"}) | PLACES | TOLD | {"resume", "load_step"}
 
 
 @dataclass(frozen=True, kw_only=True)

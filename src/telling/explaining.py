@@ -15,6 +15,7 @@ import envs
 import learners
 from core.errors import UserError
 from core.foreign import advice
+from core.recommended import RECOMMENDED, entries, recommended_names
 from core.registry import did_you_mean, load
 from core.settings import CONFIG_DIR, NESTED, TEAM, config_names, config_path, read_yaml
 from core.values import alternatives
@@ -45,7 +46,7 @@ def table(options: Options, word: str = "") -> str:
         raise UserError(f"--print-config={word}: no setting of this run has '{word}' in its name or meaning.{near}")
     widths = [max(len(row[column]) for _, rows in parts for row in rows) for column in range(3)]
     lines = ["# key = value, the layer that it came from, what it means. Layers, the last one wins:"]
-    lines += ["# built-in < default.yaml < envs/*.yaml < algs/*.yaml < command line"]
+    lines += ["# built-in < default.yaml < envs/*.yaml < algs/*.yaml < recommended/*.yaml < command line"]
     for title, rows in parts:
         lines += ["", f"[{title}]"]
         for key, value, origin, about in rows:
@@ -123,7 +124,7 @@ def help_setting(asked: str) -> str:
     groups: dict[str, list[str]] = {}
     for one in readers:
         groups.setdefault(_told(one), []).append(one.name)
-    lines = [f"{told}\n  read by       {', '.join(names)}" for told, names in groups.items()]
+    lines = [f"{told}\n  {'read by':<18} {', '.join(names)}" for told, names in groups.items()]
     return "\n".join([readers[0].key, *lines, *_layers(readers[0].key)])
 
 
@@ -146,8 +147,8 @@ def _fields(name: str, model: type[BaseModel], prefix: str = "") -> Iterator[_Re
 
 
 def _told(one: _Reader) -> str:
-    default = "" if one.field.is_required() else f"\n  built-in      {json.dumps(one.field.default)}"
-    return f"  {one.field.description}\n  may be        {allowed(one.field)}{default}"
+    default = "" if one.field.is_required() else f"\n  {'built-in':<18} {json.dumps(one.field.default)}"
+    return f"  {one.field.description}\n  {'may be':<18} {allowed(one.field)}{default}"
 
 
 def allowed(field: FieldInfo) -> str:
@@ -181,11 +182,13 @@ def _layers(key: str) -> list[str]:
     kinds = {"default.yaml": [("", CONFIG_DIR / "default.yaml")]}
     for kind in ("envs", "algs"):
         kinds[f"{kind}/*.yaml"] = [(f"{name} ", config_path(kind, name)) for name in config_names(kind)]
+    given = {kind: {front: _inside(read_yaml(path), key) for front, path in files} for kind, files in kinds.items()}
+    every = [one for name in recommended_names() for one in entries(name)]
+    given[f"{RECOMMENDED}/*.yaml"] = {f"{one.place} {one.algorithm} ": _inside(one.settings, key) for one in every}
     lines = []
-    for kind, files in kinds.items():
-        given = {front: _inside(read_yaml(path), key) for front, path in files}
-        values = [f"{front}{_shown(value)}" for front, value in given.items() if value is not _MISSING]
-        lines += [f"  {kind:<13} {', '.join(values)}"] if values else []
+    for kind, found in given.items():
+        values = [f"{front}{_shown(value)}" for front, value in found.items() if value is not _MISSING]
+        lines += [f"  {kind:<18} {', '.join(values)}"] if values else []
     return lines
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from core.recommended import entries, recommended_names
 from core.settings import config_names, config_path
 from envs.battle.maps import BattleMap, load_map, map_names
 from envs.catalogue import GAMES, SCRIPTS, TEAMS
@@ -16,6 +17,10 @@ def listing() -> str:
     parts = [
         ("algorithms (--config=)", [(name, _about("algs", name)) for name in config_names("algs")]),
         ("environments (--env-config=)", [(name, _environment(name)) for name in config_names("envs")]),
+        (
+            "recommended settings (--print-config shows them, recommended=false leaves them out)",
+            list(_recommended().items()),
+        ),
         ("games of matrix_game (env_args.game=)", list(GAMES.items())),
         ("maps of battle and sc2 (env_args.map_name=)", maps),
         ("scripts (--team <team>=)", [(name, f"{about} ({where})") for name, (about, where) in SCRIPTS.items()]),
@@ -37,6 +42,15 @@ def _about(kind: str, name: str) -> str:
 def _environment(name: str) -> str:
     teams = TEAMS.get(name)
     return _about("envs", name) + (f"; teams: {', '.join(teams)}" if teams else "")
+
+
+def _recommended() -> dict[str, str]:
+    """Where there are any -> of which algorithms."""
+    found: dict[str, list[str]] = {}
+    for name in recommended_names():
+        for one in entries(name):
+            found.setdefault(one.place, []).append(one.algorithm)
+    return {place: ", ".join(algorithms) for place, algorithms in found.items()}
 
 
 def _sides(battle: BattleMap) -> str:

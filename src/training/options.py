@@ -14,25 +14,16 @@ from pydantic import BaseModel, Field
 import envs
 import runners
 from components.film import check_film
+from core.comparing import flattened
 from core.data import EnvSpec
 from core.errors import Faults, UserError
+from core.recommended import RECOMMENDED, task_name
 from core.registry import load
-from core.settings import (
-    CONFIG_DIR,
-    NESTED,
-    TEAM,
-    Merged,
-    Section,
-    config_layer,
-    config_name,
-    merge,
-    read_yaml,
-    split,
-    validate,
-)
+from core.settings import NESTED, TEAM, Merged, Section, merge, split, validate
 from core.words import parse_overrides
-from training.players import Layers, Player, algorithm_models, elsewhere, team_player, team_words, with_full_names
-from training.resuming import Source, check_same_run, source_of
+from training.layering import layers_of
+from training.players import Player, algorithm_models, elsewhere, team_player, team_words, with_full_names
+from training.resuming import check_same_run
 
 
 class ExperimentSettings(Section):
@@ -44,6 +35,7 @@ class ExperimentSettings(Section):
     t_max: int = Field(ge=1, description="Environment steps of training.")
     device: str = Field(description="cpu, cuda, cuda:1, ...")
     torch_threads: int = Field(ge=1, description="Threads of PyTorch.")
+    recommended: bool = Field(description="Use the settings that are recommended for the algorithm on the environment.")
     runner: str = Field(description="parallel or episode (one environment).")
     batch_size_run: int = Field(ge=1, description="Episodes gathered per iteration.")
     n_envs: int | None = Field(ge=1, description="Environments at once; null means batch_size_run.")
@@ -79,8 +71,8 @@ class ExperimentSettings(Section):
 
     def task(self, env_args: Mapping[str, Any]) -> str:
         """What is played, for names of folders: the environment with its map, key or game ("battle-3m")."""
-        named = next((str(env_args[key]) for key in ("map_name", "key", "game") if env_args.get(key)), self.env)
-        return self.env if named == self.env else f"{self.env}-{named}".replace("/", "_")
+        named = task_name(env_args)
+        return self.env if named in (None, self.env) else f"{self.env}-{named}".replace("/", "_")
 
 
 RUN_KEYS = frozenset(ExperimentSettings.model_fields)
@@ -124,6 +116,16 @@ class Options:
         own = [f"{team}-{one.label}" for team, one in self.players.items() if one.plays != self.experiment.name]
         return "_".join(own if own and len(own) == len(self.teams) else [self.experiment.name, *own])
 
+    @property
+    def recommended(self) -> dict[str, str]:
+        """A row of a run's header: {"recommended": "lr=0.001 epochs=4 (recommended/battle.yaml)"}, or nothing."""
+        values, found = flattened(self.flat()), dict[str, list[str]]()
+        for key, layer in self.origins.items():
+            if layer.startswith(f"{RECOMMENDED}/") and key in values and not self.experiment.evaluate:
+                found.setdefault(layer, []).append(f"{key}={values[key]}")
+        told = ", ".join(f"{' '.join(words)} ({layer})" for layer, words in found.items())
+        return {RECOMMENDED: told} if told else {}
+
     def flat(self, *, exact: bool = False) -> dict[str, Any]:
         """All settings that this run reads, as Sacred records them; exact: tuples for constructors stay tuples."""
         values = self.experiment.model_dump(mode="json") | self.player.flat()
@@ -146,7 +148,7 @@ def resolve(config: str | None, env_config: str | None, words: Sequence[str], te
     """
     command_line = parse_overrides(words)
     asked_keys = command_line.pop(TEAM, {})
-    layers, source = _layers(config, env_config, command_line)
+    layers, source, recommend = layers_of(config, env_config, command_line)
     merged = merge(layers)
     values = merged.values
     _check_named(values)
@@ -162,7 +164,9 @@ def resolve(config: str | None, env_config: str | None, words: Sequence[str], te
     asked = with_full_names(asked, names, experiment.env)
     before = source.players(asked) if source else {}
     players = {
-        name: team_player(name, asked.get(name, {}), before.get(name, {}), layers=layers, run_keys=RUN_KEYS)
+        name: team_player(
+            name, asked.get(name, {}), before.get(name, {}), layers=layers, recommend=recommend, run_keys=RUN_KEYS
+        )
         for name in names
         if name in asked or name in before
     }
@@ -221,26 +225,6 @@ def _origins(
         if "plays" in asked.get(team, {}):
             found[f"{prefix}plays"] = "command line"
     return found
-
-
-def _layers(
-    config: str | None, env_config: str | None, command_line: Mapping[str, Any]
-) -> tuple[Layers, Source | None]:
-    """The layers, and the run that is resumed or tested."""
-    source = source_of(command_line)
-    if source is None and (config is None or env_config is None):
-        missing = "--config=ALGORITHM" if config is None else "--env-config=ENVIRONMENT"
-        raise UserError(f"{missing} is missing. See --list for what there is and --help for an example.")
-    layers: Layers = [("default.yaml", read_yaml(CONFIG_DIR / "default.yaml"))]
-    env = None
-    if env_config is not None:
-        layers.append(config_layer("envs", env_config))
-        env = str(layers[-1][1].get("env"))
-    if config is not None:
-        layers.append(config_layer("algs", config))
-    if source is not None:
-        layers.append(source.layer(None if config is None else config_name(config), env))
-    return [*layers, ("command line", command_line)], source
 
 
 def _with_seed(settings: ExperimentSettings) -> ExperimentSettings:

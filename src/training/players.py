@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -233,6 +233,7 @@ def team_player(
     saved: Mapping[str, Any],
     *,
     layers: Layers,
+    recommend: Callable[[str], Layers],
     run_keys: frozenset[str],
 ) -> Player:
     """Return who plays a team with a player or settings of its own.
@@ -242,6 +243,7 @@ def team_player(
         asked: of the command line: "plays" and settings; without "plays" it plays the run's algorithm.
         saved: the same of the run that is resumed, complete; empty where none is.
         layers: of the run's algorithm, the command line's included.
+        recommend: what gives the layers of an algorithm's recommended settings.
         run_keys: keys that belong to the whole run.
 
     Raises:
@@ -260,7 +262,7 @@ def team_player(
     if plays.startswith(FROZEN):
         return frozen(plays.removeprefix(FROZEN), team, words)
     if plays in config_names("algs") or is_path(plays):
-        own = [*_shared(layers), config_layer("algs", plays), ("command line", words)]
+        own = [*_shared(layers), config_layer("algs", plays), *recommend(plays), ("command line", words)]
         return _learning(config_name(plays), own, prefix, run_keys)
     name = plays.removeprefix(SCRIPTED)
     if name == plays and name not in SCRIPTS:

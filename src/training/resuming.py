@@ -73,7 +73,8 @@ class Source:
             raise UserError(f"{self.checkpoint} was trained on {self.settings['env']}, not on --env-config={env}.")
         without = NOT_RESUMED | {TEAM} | ({"env", NESTED} if elsewhere else set())
         without |= set() if self.resumes else SHOWN
-        layer = {key: value for key, value in self.settings.items() if key not in without}
+        layer = {"recommended": False}  # runs from before there were such settings
+        layer |= {key: value for key, value in self.settings.items() if key not in without}
         return "resumed run" if self.resumes else "checkpoint", layer
 
     def players(self, asked: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

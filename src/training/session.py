@@ -281,7 +281,7 @@ class Session:
                     room = room.replace("episodes", asked) + "; a larger buffer_memory allows more"
                 rows["replay" if len(experiment.teams) == 1 else f"{name} replay"] = room
         rows["episodes"] = f"up to {experiment.spec.episode_limit} steps, {experiment.runner.env.n_envs} at once"
-        rows["seed"] = s.seed
+        rows |= self.options.recommended | {"seed": s.seed}
         if s.label is not None:
             rows["label"] = s.label
         if self.loaded is not None:

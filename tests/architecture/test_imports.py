@@ -78,8 +78,8 @@ def test_a_package_imports_only_what_lies_below_it(package):
 
 def test_a_run_is_a_ladder():
     """options -> ... -> session within training; main stands on it."""
-    ladder = ["resuming", "players", "options", "provenance", "room", "team", "experiment", "snapshot", "filming"]
-    ladder += ["evaluation", "ending", "session"]
+    ladder = ["resuming", "players", "layering", "options", "provenance", "room", "team", "experiment", "snapshot"]
+    ladder += ["filming", "evaluation", "ending", "session"]
     folder = SOURCE / "training"
     assert set(ladder) == {path.stem for path in folder.glob("*.py")} - {"__init__"}
     for path in folder.glob("[a-z]*.py"):

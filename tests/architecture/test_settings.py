@@ -11,8 +11,9 @@ import controllers
 import envs
 import learners
 import runners
+from core.recommended import entries, recommended_names
 from core.registry import load
-from core.settings import CONFIG_DIR, config_names, read_yaml
+from core.settings import CONFIG_DIR, NESTED, config_names, config_path, read_yaml
 from envs.catalogue import SCRIPTS, TEAMS
 from envs.scripted import SCRIPTED
 from training.options import ExperimentSettings, resolve, spec_of
@@ -42,6 +43,21 @@ def test_every_algorithm_resolves_with_every_environment(config, env):
     assert options.experiment.env == env
     given = read_yaml(CONFIG_DIR / "algs" / f"{config}.yaml") | read_yaml(CONFIG_DIR / "default.yaml")
     assert set(given) <= set(options.flat())
+
+
+def recommended():
+    """Every entry that we ship."""
+    return [one for name in recommended_names() for one in entries(name)]
+
+
+@pytest.mark.parametrize("entry", recommended(), ids=lambda entry: f"{entry.place} {entry.algorithm}")
+def test_every_recommended_setting_is_one_of_the_algorithm(entry):
+    """Where and how long it is run, and the environment itself, are not recommended."""
+    assert entry.env in config_names("envs")
+    key = next(iter({"map_name", "key", "game"} & read_yaml(config_path("envs", entry.env))[NESTED].keys()), "")
+    options = resolve(entry.algorithm, entry.env, [f"{NESTED}.{key}={entry.task}"] if entry.task else [])
+    assert [key for key in entry.settings if not options.origins[key].startswith(f"recommended/{entry.env}")] == []
+    assert entry.settings.keys() <= options.player.flat().keys() | {"batch_size_run"}
 
 
 def test_the_defaults_are_complete():

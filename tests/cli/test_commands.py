@@ -1,6 +1,7 @@
 """What the command line prints, and what its runs leave."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -33,12 +34,15 @@ def test_list(cli):
     outcome = cli("--list")
     assert outcome.status == 0
     blocks = {block.splitlines()[0]: block.splitlines()[1:] for block in outcome.out.strip().split("\n\n")}
-    algorithms, environments, games, maps, scripts = ([line.split()[0] for line in lines] for lines in blocks.values())
+    algorithms, environments, recommended, games, maps, scripts = (
+        [line.split()[0] for line in lines] for lines in blocks.values()
+    )
     assert algorithms == config_names("algs")
     assert {"spread", "matrix_game", "pettingzoo", "gymma", "sc2"} <= set(environments)
+    assert "spread" in recommended
     assert (games[0], maps[0], len(maps), scripts[0]) == ("climbing", "3m", 23, "random")
     for lines in blocks.values():
-        assert len({len(line) - len(line[2:].split(maxsplit=1)[1]) for line in lines}) == 1  # aligned, each with words
+        assert len({re.match(r"  .*?\S  +(?=\S)", line).end() for line in lines}) == 1  # aligned, each with words
         assert max(map(len, lines)) <= 140
     assert (
         "  5m_vs_6m          5 marines against 6 marines, 70 steps"
@@ -57,7 +61,14 @@ def test_a_reader_that_has_seen_enough_is_no_error():
 def table(text):
     """--print-config -> key -> (value, layer)."""
     rows = [line.split(" = ", 1) for line in text.splitlines() if " = " in line and not line.startswith("#")]
-    layers = ("command line", "default.yaml", "envs/spread.yaml", "algs/asae.yaml", "built-in")
+    layers = (
+        "command line",
+        "default.yaml",
+        "envs/spread.yaml",
+        "algs/asae.yaml",
+        "recommended/spread.yaml",
+        "built-in",
+    )
     found = {}
     for key, rest in rows:
         value, end = json.JSONDecoder().raw_decode(rest)

@@ -56,8 +56,10 @@ def test_a_completed_run_is_not_repeated_and_changed_settings_are_noticed(played
     assert json.loads((folder / "run.json").read_text())["status"] == "COMPLETED"
     assert not list(played.results.glob("models/*/*/replay.pt"))  # of no use any more
     assert list(played.results.glob("models/*/*/agent.th"))
-    assert played.play([tiny(), tiny("label=other", "quiet=true")], jobs=2) == []  # not what it computes
-    assert played.said[-1] == "2 runs, 2 of them completed before"
+    assert (
+        played.play([tiny(), tiny("label=other", "quiet=true"), tiny("recommended=false")], jobs=2) == []
+    )  # not what it computes
+    assert played.said[-1] == "3 runs, 3 of them completed before"
     for words in (["seed=2"], ["lr=0.5"], ["t_max=800"], ["env_args.game=penalty"], ["warm_start=scripted:random",
                   "warm_start_episodes=1"], ["test_interval=3"]):  # fmt: skip
         assert played.completed(tiny(*words)) is None, words
