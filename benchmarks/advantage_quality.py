@@ -31,7 +31,7 @@ from observers.sink import Sink
 from training.experiment import Experiment
 from training.options import resolve
 
-FIXED = ["test_nepisode=0", "save_model=false", "t_max=1000000000", "seed=1", "use_rnn=false"]
+FIXED = ["test_nepisode=0", "save_model=false", "t_max=1000000000", "seed=1", "use_rnn=false", "recommended=false"]
 ROLLOUTS, HORIZON = 128, 40
 
 

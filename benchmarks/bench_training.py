@@ -27,11 +27,11 @@ import numpy as np
 
 from core.settings import config_names
 from observers.sink import Sink
-from studies.figures import REPLAYED, STEPS, WORLDS
+from studies.figures import STEPS, WORLDS
 from training.experiment import Experiment
 from training.options import resolve
 
-SPREAD = ["test_nepisode=0", "save_model=false", "t_max=1000000000", "seed=1"]
+SPREAD = ["test_nepisode=0", "save_model=false", "t_max=1000000000", "seed=1", "recommended=false"]
 ROBUST = ["advantage=doubly_robust"]
 ROWS = {name: (name, "spread", []) for name in config_names("algs")} | {
     "asae-critic": ("asae", "spread", ["advantage=critic"]),
@@ -51,11 +51,8 @@ ROWS_BATTLE = {f"coma-{name}": ("coma", "battle", [f"env_args.map_name={name}"])
 ROWS_BATTLE |= {
     f"{name}-8m": (name, "battle", ["env_args.map_name=8m", "batch_size_run=10"]) for name in ("asae", "mappo", "mat")
 }
-PAPER = [f"batch_size_run={WORLDS}", f"env_args.time_limit={STEPS}"]
-ROWS_PAPER = {
-    f"{name}-fig5": (name, "spread_paper", [*PAPER, *REPLAYED.get(name, ())])
-    for name in ("asae", "coma", "iql", "vdn", "qmix")
-}
+PAPER = ["recommended=true", f"batch_size_run={WORLDS}", f"env_args.time_limit={STEPS}"]
+ROWS_PAPER = {f"{name}-fig5": (name, "spread_paper", PAPER) for name in ("asae", "coma", "iql", "vdn", "qmix")}
 EVERY = {**ROWS, **ROWS_LBF, **ROWS_BATTLE, **ROWS_PAPER}
 # choosing actions alone, beside observations that stay as they are
 ACTING = {"mat-acting": ("mat", "battle", ["env_args.map_name=3s5z", "batch_size_run=10"])}

@@ -23,51 +23,8 @@ from studies.run_set import Run, RunSet
 
 ROOT = Path(__file__).resolve().parent.parent
 ALGORITHMS = ("asae", "coma", "iql", "vdn", "qmix")
-# what climbing needs: no future to value, and policies that keep trying while the critic learns the payoffs
-CLIMBING = """t_max=500000 gamma=0 use_rnn=false parameter_sharing=none lr=0.0005 entropy_coef=0.03
-    standardise_advantages=false critic_updates=8 critic_lr=0.001"""
-# (task, algorithm) -> further settings; two_step as in the QMIX paper (arXiv 1803.11485, section 5): always exploring
-TUNED = {("climbing", name): tuple(CLIMBING.split()) for name in ("asae", "coma", "coma_tuned")} | {
-    ("two_step", name): ("epsilon_finish=1.0",) for name in ("iql", "vdn", "qmix")
-}
-# battles: targets over several steps (a fight can be put off for ever) that follow softly, an update per 4 battles;
-# quick actors, and rewards that are not centred (coma_tuned has one epoch where asae has four)
-FIGHTING = "q_lambda=0.6 target_update_interval_or_tau=0.02"
-ACTING = "standardise_rewards=scale td_lambda=0.8"
-BATTLING = {
-    "vdn": f"{FIGHTING} episodes_per_update=4",
-    "qmix": f"{FIGHTING} episodes_per_update=4",
-    "iql": f"{FIGHTING} episodes_per_update=8 lr=0.001 epsilon_anneal_time=50000",
-    "asae": ACTING,
-    "coma_tuned": f"{ACTING} lr=0.001",
-}
-# where shooters must step back while they reload: memory of one's own shots, since observations lack the weapon's
-# cooldown, and asae's larger steps; where several types of unit find much that is half good: more trying at the
-# start, and a network per type; a wider critic in both
-KITING = "use_rnn=true obs_last_action=true"
-WIDE = "critic_hidden_dim=128"
-CROWD = f"entropy_coef=0.07 entropy_coef_finish=0.02 entropy_anneal_time=700000 {WIDE} parameter_sharing=types"
-FURTHER = {
-    "battle": {"asae": "lr=0.0005 epochs=4 entropy_coef=0.01", "coma_tuned": "entropy_coef=0.01"},
-}
-FURTHER |= {name: {"asae": f"lr=0.001 epochs=4 {CROWD}", "coma_tuned": CROWD} for name in ("2s3z", "3s5z")}
-FURTHER |= {
-    name: dict.fromkeys(BATTLING, KITING)
-    | {"asae": f"{KITING} lr=0.001 epochs=8 {more}", "coma_tuned": f"{KITING} {more}"}
-    for name, more in (
-        ("3s_vs_3z", "critic_hidden_dim=256 entropy_coef=0.02"),
-        ("2m_vs_1z", f"{WIDE} entropy_coef=0.1"),
-    )
-}
-TUNED |= {
-    (kind, name): (*BATTLING[name].split(), *further.get(name, "").split())
-    for kind, further in FURTHER.items()
-    for name in BATTLING
-}
-# level-based foraging: memory, longer exploration, targets that follow softly and look several steps ahead
-FORAGING = "use_rnn=true lr=0.0003 epsilon_anneal_time=200000 target_update_interval_or_tau=0.01 q_lambda=0.6"
-TUNED |= {("gymma", name): tuple(FORAGING.split()) for name in ("iql", "vdn", "qmix")}
-TUNED |= {("gymma", "asae"): ("lr=0.0003", "entropy_coef=0.01", "batch_size_run=20")}
+# a game's steps where an algorithm needs others
+LONGER = {("climbing", name): ("t_max=500000",) for name in ("asae", "coma", "coma_tuned")}
 SAMPLED = "test_sampled_return_mean"
 METRICS = {
     "battle": ("test_battle_won_mean",),
@@ -106,15 +63,9 @@ def runs(group: str, seeds: int, algorithms: Sequence[str]) -> Iterator[Run]:
     for environment, words in tasks[group]:
         for seed in range(1, seeds + 1):
             for algorithm in algorithms:
-                settings = (f"seed={seed}", *words, *TUNED.get((_task(environment, words), algorithm), ()))
+                settings = (f"seed={seed}", *words, *LONGER.get((words[0].partition("=")[2], algorithm), ()))
                 panel = f"{group}: {' '.join(words)}"
                 yield Run(panel=panel, line=algorithm, config=algorithm, env=environment, words=settings)
-
-
-def _task(environment: str, words: Sequence[str]) -> str:
-    """What settings are tuned for: an environment, a matrix game, or a map."""
-    name = words[0].partition("=")[2]
-    return name if environment == "matrix_game" or name in FURTHER else environment
 
 
 def main() -> int:

@@ -2,7 +2,7 @@
 
 Wan, Song, Lan and Zheng, arXiv 2012.03488, sections 5.2 and 5.3 and its appendix. An iteration trains on the episodes
 of 4 worlds of at most 150 steps; spread has 1,600 iterations, predator-prey 10,000. Learning rates are those of
-config/algs.
+config/algs and config/recommended.
 """
 
 from __future__ import annotations
@@ -19,9 +19,6 @@ WORLDS, STEPS = 4, 150
 ALGORITHMS = ("asae", "coma", "iql", "vdn", "qmix")
 RETURN, PREDATORS, PREYS = "test_return_mean", "test_predator_return_mean", "test_prey_return_mean"
 CAPTURES = "test_capture_rate_mean"
-REPLAYED = dict.fromkeys(("iql", "vdn", "qmix"), ("batch_size=8",))
-"""On spread, where four updates an iteration on 32 episodes of 150 steps would be most of a run's time: 8 episodes are
-1,200 steps, an update on 32 of stock spread's has 800."""
 RUN_AWAY = -600.0
 """Returns on spread below this (random play has it with N = 3) are those of policies that leave the ground."""
 SETTLED = -350.0
@@ -78,14 +75,13 @@ class Figure:
 
 
 def _spread(choice: Choice, n: int, line: str, config: str, words: Sequence[str] = ()) -> list[Run]:
-    usual = REPLAYED.get(config, ())  # before the user's words, which may say otherwise
     return [
         Run(
             panel=f"spread, N = {n}",
             line=line,
             config=config,
             env="spread_paper",
-            words=(*usual, *choice.settings(1600, seed), f"env_args.n_agents={n}", *words),
+            words=(*choice.settings(1600, seed), f"env_args.n_agents={n}", *words),
         )
         for seed in range(1, choice.seeds + 1)
     ]

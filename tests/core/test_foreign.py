@@ -181,7 +181,7 @@ def test_epymarls_files_are_our_settings_of_the_same_name(tmp_path, name):
     twice = "use_rnn: False\n" if name == "vdn" else ""  # in their file, too
     file.write_text(as_yaml(FILES[name] | {"name": name}) + twice)
     theirs = resolve(str(file), "matrix_game", [])
-    assert theirs.player.flat() == resolve(name, "matrix_game", []).player.flat()
+    assert theirs.player.flat() == resolve(name, "matrix_game", ["recommended=false"]).player.flat()
     assert theirs.experiment.name == name
 
 
@@ -191,7 +191,10 @@ def test_networks_of_their_own(tmp_path, name):
     critic = {"critic_type": f"{FILES[name]['critic_type']}_ns"} if "critic_type" in FILES[name] else {}
     file.write_text(as_yaml(FILES[name] | critic | {"mac": "non_shared_mac", "agent": "rnn_ns"}))
     theirs = resolve(str(file), "matrix_game", [])
-    assert theirs.player.flat() == resolve(name, "matrix_game", ["parameter_sharing=none"]).player.flat()
+    assert (
+        theirs.player.flat()
+        == resolve(name, "matrix_game", ["recommended=false", "parameter_sharing=none"]).player.flat()
+    )
     assert theirs.experiment.name == "theirs"
 
 
