@@ -93,7 +93,7 @@ def _filed(results: Path) -> Iterator[_Filed]:
 
 
 def _changed(config: dict[str, Any], wanted: dict[str, Any], asked: set[str]) -> set[str]:
-    """Settings that differ; one that came after that run does not count unless it is asked for."""
+    """Settings that differ; one that came after that run counts only where it is asked for, or is not as built in."""
     later = flattened(wanted).keys() - flattened(config).keys() - asked
     return different(config, wanted).keys() - NOT_COMPARED - {key for key in later if not key.endswith(".plays")}
 
@@ -144,7 +144,8 @@ class RunSet:
 
     def _same(self, run: Run, places: Sequence[Path]) -> list[_Filed]:
         """Runs on file with its settings and its environment, in each place the newest last."""
-        options, asked = run.options(), {word.partition("=")[0] for word in run.words}
+        options = run.options()
+        asked = {word.partition("=")[0] for word in run.words} | options.given()
         wanted, played = options.flat(), environment(options)
         filed = (one for place in places for one in _filed(place) if same_environment(one.environment, played))
         return [one for one in filed if not _changed(one.config, wanted, asked)]

@@ -33,7 +33,8 @@ def table(options: Options, word: str = "") -> str:
 
     Args:
         options: of a run.
-        word: only rows whose key or meaning has it, and parts of that kind (learner, environment, ...).
+        word: only rows whose key or meaning has it, and parts of that kind (learner, environment, ...); "recommended"
+            is also those of that layer.
 
     Raises:
         UserError: there are none.
@@ -56,7 +57,10 @@ def table(options: Options, word: str = "") -> str:
 
 def _with(word: str, title: str, rows: Rows) -> Rows:
     word, kind = word.lower(), title.partition(":")[0]  # names stand behind it: "mix" does not ask for all of qmix
-    return rows if word in kind else [row for row in rows if word in row[0].lower() or word in row[3].lower()]
+    if word in kind:
+        return rows
+    layer = f"{RECOMMENDED}/" if word == RECOMMENDED else None
+    return [row for row in rows if word in row[0].lower() or word in row[3].lower() or (layer and layer in row[2])]
 
 
 def _parts(options: Options) -> list[tuple[str, Rows]]:

@@ -126,6 +126,16 @@ class Options:
         told = ", ".join(f"{' '.join(words)} ({layer})" for layer, words in found.items())
         return {RECOMMENDED: told} if told else {}
 
+    def given(self) -> set[str]:
+        """Keys (``env_args.x``, ``team.prey.lr``) that have another value than the one that is built in."""
+        players = [("", self.player), *((f"{TEAM}.{name}.", one) for name, one in self.players.items())]
+        parts = [(prefix, model) for prefix, player in players for _, model in player.sections()]
+        found = {key for key in RUN_KEYS if self.origins.get(key, "default.yaml") != "default.yaml"}
+        for prefix, model in [*parts, (f"{NESTED}.", self.env_args)]:
+            fields, values = type(model).model_fields, model.model_dump()
+            found |= {prefix + key for key, field in fields.items() if values[key] != field.get_default()}
+        return found
+
     def flat(self, *, exact: bool = False) -> dict[str, Any]:
         """All settings that this run reads, as Sacred records them; exact: tuples for constructors stay tuples."""
         values = self.experiment.model_dump(mode="json") | self.player.flat()

@@ -152,6 +152,13 @@ def test_they_are_told(cli, write):
     row = next(line for line in shown.splitlines() if line.startswith("batch_size_run"))
     assert "4" in row
     assert "recommended/matrix_game.yaml" in row
+    only = cli(*game, "--print-config", "recommended").out.splitlines()
+    assert [line.split()[0] for line in only if " = " in line][1:] == [
+        "recommended",
+        "batch_size_run",
+        "hidden_dim",
+        "lr",
+    ]
     told = cli("--help-setting", "lr").out
     assert "recommended/*.yaml matrix_game iql 0.007, matrix_game coma 0.006, matrix_game (climbing) iql 0.005" in told
     listed = [line.split(maxsplit=2) for line in cli("--list").out.splitlines()]

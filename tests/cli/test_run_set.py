@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from core import recommended
 from core.errors import UserError
 from studies import run_set
 from studies.run_set import Run, RunSet
@@ -94,7 +95,7 @@ def test_another_version_of_the_environment_makes_another_run(played, monkeypatc
         path.write_text(kept)
 
 
-def test_a_setting_that_came_later_counts_only_where_it_is_asked_for(played):
+def test_a_setting_that_came_later_counts_only_where_it_is_asked_for_or_not_as_built_in(played, monkeypatch, tmp_path):
     path = played.completed(tiny()) / "config.json"
     kept = path.read_text()
     path.write_text(json.dumps({key: value for key, value in json.loads(kept).items() if key != "double_q"}))
@@ -102,6 +103,11 @@ def test_a_setting_that_came_later_counts_only_where_it_is_asked_for(played):
         assert played.completed(tiny()) is not None
         assert played.completed(tiny("double_q=true")) is None
         assert played.completed(tiny("double_q=false")) is None
+        monkeypatch.setattr(recommended, "FOLDER", tmp_path)
+        (tmp_path / "matrix_game.yaml").write_text("iql: {double_q: false}")
+        assert played.completed(tiny()) is None
+        (tmp_path / "matrix_game.yaml").write_text("iql: {double_q: true}")
+        assert played.completed(tiny()) is not None
     finally:
         path.write_text(kept)
     assert played.completed(tiny("double_q=true")) is not None
