@@ -1,6 +1,7 @@
 """Learning curves of docs/results.md: several algorithms and seeds, two runs at a time, then tables and pictures.
 
     python benchmarks/learning.py matrix spread lbf --seeds 3 --jobs 2
+    python benchmarks/learning.py spread --algorithms qmix vdn with t_max=2000000    # words for all runs
 
 A run that has completed already with the same settings is not repeated, an interrupted one is continued.
 Results lie under results/learning/<group>; the pictures beside them.
@@ -11,7 +12,8 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
@@ -19,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 import core.packages  # noqa: F401  (first: it tells of missing packages)
 from core.errors import UserError
 from observers.interrupts import Interrupted, interrupts
+from studies.figures import Choice
 from studies.run_set import Run, RunSet
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -28,6 +31,7 @@ LONGER = {("climbing", name): ("t_max=500000",) for name in ("asae", "coma", "co
 SAMPLED = "test_sampled_return_mean"
 METRICS = {
     "battle": ("test_battle_won_mean",),
+    "battle-hard": ("test_battle_won_mean",),
     "lbf": ("test_return_mean", SAMPLED),
     "lbf-coop": ("test_return_mean", SAMPLED),
 }
@@ -41,26 +45,44 @@ BATTLES = {
     "3s_vs_3z": 1_000_000,
     "2m_vs_1z": 500_000,
 }
+HARD_BATTLES = dict.fromkeys(("MMM2", "1c3s5z", "2c_vs_64zg"), 3_000_000)
+# what makes ASAE's advantage: line -> settings
+ABLATION = {
+    "critic alone": "advantage=critic",
+    "GAE alone": "advantage=gae",
+    "doubly robust": "",
+    "synchronous": "resync=true",
+    "m = 1": "n_samples=1",
+    "exact": "marginal=exact",
+    "value head": "critic_value_head=true",
+}
+SPREAD = ("env_args.n_agents=3", "t_max=1000000")
+PAPER = ("env_args.n_agents=5", *Choice().settings(1600, 0)[1:])
+
+
+def _battles(maps: Mapping[str, int]) -> list[tuple[str, tuple[str, ...]]]:
+    tests = "test_interval=25000"
+    return [("battle", (f"env_args.map_name={name}", f"t_max={steps}", tests)) for name, steps in maps.items()]
+
+
+FORAGING = ("env_args.time_limit=50", "t_max=2500000", "test_interval=100000", "test_sampled=true")
+TASKS: dict[str, list[tuple[str, tuple[str, ...]]]] = {
+    "matrix": [
+        ("matrix_game", ("env_args.game=penalty", "env_args.k=0", "t_max=50000", "test_interval=5000")),
+        ("matrix_game", ("env_args.game=climbing", "t_max=100000", "test_interval=10000")),
+        ("matrix_game", ("env_args.game=two_step", "t_max=20000", "test_interval=1000")),
+    ],
+    "spread": [("spread", SPREAD)],
+    "battle": _battles(BATTLES),
+    "battle-hard": _battles(HARD_BATTLES),
+    "lbf": [("gymma", (f"{LBF}-v3", *FORAGING))],
+    "lbf-coop": [("gymma", (f"{LBF}-coop-v3", *FORAGING))],
+}
 
 
 def runs(group: str, seeds: int, algorithms: Sequence[str]) -> Iterator[Run]:
     """The runs of one group."""
-    foraging = ("env_args.time_limit=50", "t_max=2500000", "test_interval=100000", "test_sampled=true")
-    tasks: dict[str, list[tuple[str, tuple[str, ...]]]] = {
-        "matrix": [
-            ("matrix_game", ("env_args.game=penalty", "env_args.k=0", "t_max=50000", "test_interval=5000")),
-            ("matrix_game", ("env_args.game=climbing", "t_max=100000", "test_interval=10000")),
-            ("matrix_game", ("env_args.game=two_step", "t_max=20000", "test_interval=1000")),
-        ],
-        "spread": [("spread", ("env_args.n_agents=3", "t_max=1000000"))],
-        "battle": [
-            ("battle", (f"env_args.map_name={name}", f"t_max={steps}", "test_interval=25000"))
-            for name, steps in BATTLES.items()
-        ],
-        "lbf": [("gymma", (f"{LBF}-v3", *foraging))],
-        "lbf-coop": [("gymma", (f"{LBF}-coop-v3", *foraging))],
-    }
-    for environment, words in tasks[group]:
+    for environment, words in TASKS[group]:
         for seed in range(1, seeds + 1):
             for algorithm in algorithms:
                 settings = (f"seed={seed}", *words, *LONGER.get((words[0].partition("=")[2], algorithm), ()))
@@ -68,28 +90,45 @@ def runs(group: str, seeds: int, algorithms: Sequence[str]) -> Iterator[Run]:
                 yield Run(panel=panel, line=algorithm, config=algorithm, env=environment, words=settings)
 
 
+def ablation(seeds: int, lines: Sequence[str]) -> Iterator[Run]:
+    """Variants of asae on spread with three agents, and on the paper's with five."""
+    for environment, words in (("spread", SPREAD), ("spread_paper", PAPER)):
+        for seed in range(1, seeds + 1):
+            for line in lines:
+                settings = (f"seed={seed}", *words, *ABLATION[line].split())
+                yield Run(panel=f"ablation: {environment}", line=line, config="asae", env=environment, words=settings)
+
+
+def learn(group: str, args: argparse.Namespace, words: Sequence[str]) -> None:
+    """Run one group, then draw it."""
+    folder = ROOT / "results" / "learning" / group
+    made = ablation(args.seeds, args.lines) if group == "ablation" else runs(group, args.seeds, args.algorithms)
+    found, todo = RunSet(folder, also=args.also), [replace(run, words=(*run.words, *words)) for run in made]
+    with found.locked():
+        for failure in found.play(todo, jobs=args.jobs):
+            print(failure, file=sys.stderr)
+    done = [str(path) for path in map(found.completed, todo) if path is not None]
+    for metric in METRICS.get(group, ("test_return_mean",)) if done else ():
+        out = f"{folder}_sampled.png" if metric == SAMPLED else f"{folder}.png"
+        drawn = ["--center", "median", "--metric", metric, "--table", "--out", out]
+        subprocess.run([sys.executable, "src/plot.py", *done, *drawn], cwd=ROOT, check=True)
+
+
 def main() -> int:
     """Run the groups, then draw them."""
     cli = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    cli.add_argument("groups", nargs="+", choices=["matrix", "spread", "battle", "lbf", "lbf-coop"])
+    cli.add_argument("groups", nargs="+", choices=[*TASKS, "ablation"])
     cli.add_argument("--algorithms", nargs="+", default=ALGORITHMS)
+    cli.add_argument("--lines", nargs="+", choices=ABLATION, default=list(ABLATION), help="of the group ablation")
     cli.add_argument("--seeds", type=int, default=3)
     cli.add_argument("--jobs", type=int, default=2)
     cli.add_argument("--also", nargs="+", type=Path, default=[], metavar="DIR", help="runs that completed there count")
-    args = cli.parse_args()
+    end = sys.argv.index("with") if "with" in sys.argv else len(sys.argv)
+    args, words = cli.parse_args(sys.argv[1:end]), sys.argv[end + 1 :]
     try:
         with interrupts():
             for group in args.groups:
-                folder = ROOT / "results" / "learning" / group
-                found, todo = RunSet(folder, also=args.also), list(runs(group, args.seeds, args.algorithms))
-                with found.locked():
-                    for failure in found.play(todo, jobs=args.jobs):
-                        print(failure, file=sys.stderr)
-                done = [str(path) for path in map(found.completed, todo) if path is not None]
-                for metric in METRICS.get(group, ("test_return_mean",)) if done else ():
-                    out = f"{folder}_sampled.png" if metric == SAMPLED else f"{folder}.png"
-                    drawn = ["--center", "median", "--metric", metric, "--table", "--out", out]
-                    subprocess.run([sys.executable, "src/plot.py", *done, *drawn], cwd=ROOT, check=True)
+                learn(group, args, words)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

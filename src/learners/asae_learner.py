@@ -48,10 +48,10 @@ class ASAELearner(ProximalLearner, CounterfactualLearner):
         super().__init__(spec, settings, controller, **others)
         if not isinstance(controller, ASAEController):
             raise UserError("learner=asae_learner needs mac=asae_mac: its controller draws the joint samples.")
-        if settings.own_action == "expected" and settings.advantage == "doubly_robust":
+        if settings.own_action == "expected" and settings.advantage != "critic":
             raise UserError(
-                "own_action=expected needs advantages of all own actions, but the residual of advantage=doubly_robust "
-                "is of the executed one: give own_action=sampled, or advantage=critic."
+                "own_action=expected needs advantages of all own actions, but the residual of "
+                f"advantage={settings.advantage} is of the executed one: give own_action=sampled, or advantage=critic."
             )
         combinations = spec.n_actions ** (spec.n_agents - 1)
         if settings.marginal == "exact" and combinations > settings.exact_limit:

@@ -22,9 +22,10 @@ from learners.critics.part import Iteration
 class CounterfactualSettings(JointQSettings, ActorCriticSettings):
     """What COMA and ASAE read."""
 
-    advantage: Literal["critic", "doubly_robust"] = Field(
+    advantage: Literal["critic", "doubly_robust", "gae"] = Field(
         "critic",
-        description="The critic's advantages alone (the papers), or with the residual of what really followed.",
+        description="The critic's advantages alone (the papers), or with the residual of what really followed; gae: "
+        "GAE with V = E Q (MAPPO's), which assigns no credit.",
     )
     residual_lambda: float = Field(0.95, ge=0, le=1, description="lambda of the doubly robust residual.")
     residual_weight: float = Field(1.0, ge=0, description="Weight of the doubly robust residual.")
@@ -56,7 +57,8 @@ class CounterfactualLearner(ActorCriticLearner):
 
     With ``advantage=doubly_robust``, A_dr = A_mar(s_t, u_t^a) + R_t (:func:`estimators.returns.residuals`): unbiased up
     to a baseline for every critic where lambda is 1, and the critic's own advantage where it is right. There the critic
-    is fitted after the actors, since one that has been fitted to these returns leaves no residual.
+    is fitted after the actors, since one that has been fitted to these returns leaves no residual. With
+    ``advantage=gae`` the residual is GAE, V in the place of Q, and stands alone.
     """
 
     Settings: type[LearnerSettings] = CounterfactualSettings
@@ -67,7 +69,7 @@ class CounterfactualLearner(ActorCriticLearner):
 
     def __init__(self, spec: TeamSpec, settings: CounterfactualSettings, *others: Any, **named: Any) -> None:
         super().__init__(spec, settings, *others, **named)
-        self.robust = settings.advantage == "doubly_robust"
+        self.robust = settings.advantage != "critic"
         self.critic.fits_first = not self.robust
 
     def make_critic(self) -> JointQ:
@@ -117,6 +119,8 @@ class CounterfactualLearner(ActorCriticLearner):
         result, q = self.evaluate(it.inputs, it.log_pi.exp(), it.log_pi, self._executed(it))
         taken = q[:, :-1].gather(-1, actions.unsqueeze(-1)).squeeze(-1)
         values, taken = self.critic.judged(it.inputs, result.value, taken)
+        if self.settings.advantage == "gae":
+            taken = values[:, :-1]
         residual = residuals(
             rewards=it.rewards.expand_as(taken),
             discounts=it.discounts,
@@ -174,4 +178,4 @@ class CounterfactualLearner(ActorCriticLearner):
         if log_pi is not None:
             bound = self.settings.partner_ratio_bound
             residual = residual * partner_ratio(log_pi, it.log_pi[:, :-1], it.batch.actions, bound=bound)
-        return taken + residual, metrics
+        return (residual if self.settings.advantage == "gae" else taken + residual), metrics

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from core.data import EpisodeBatch
 from core.errors import UserError
 from counterfactual_tools import iteration, make_asae, make_coma, tabular
+from estimators.returns import continues_from_mask, gae
 from learners.asae_learner import ASAELearner
 
 A, U, S = 2, 3, 5
@@ -201,6 +202,28 @@ def test_a_critic_that_sees_no_actions_gives_gae(world, lam):
             delta = float(batch.rewards[b, t, 0] + d * values[after] - values[s])
             following = delta + 0.9 * lam * following * (t < length - 1)
             assert got[b, t].tolist() == pytest.approx([following] * A, abs=1e-5)
+
+
+@pytest.mark.parametrize("head", [False, True])
+def test_gae_with_the_critics_values(world, head):
+    """advantage=gae: V = E Q (or the value head's) and nothing else of the critic."""
+    q, v, batch = torch.randn(S, A, U, U), torch.randn(S, A), world.some_batch()
+    learner = learner_of(world, q=q, v=v, advantage="gae", residual_lambda=0.8, critic_value_head=head)
+    it = iteration(learner, batch)
+    pi, state = it.log_pi.exp(), batch.state.argmax(-1)
+    expected = torch.stack(
+        [torch.einsum("bto,btu,btou->bt", pi[:, :, 1 - a], pi[:, :, a], q[state, a]) for a in range(A)], -1
+    )
+    values = v[state] if head else expected
+    wanted = gae(
+        rewards=it.rewards.expand(-1, -1, A),
+        discounts=it.discounts,
+        values=values,
+        lam=0.8,
+        continues=continues_from_mask(batch.mask).unsqueeze(-1),
+    )
+    got = learner.credit(it, None)[0]
+    torch.testing.assert_close(got[batch.mask], wanted[batch.mask], atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("lam", [0.0, 0.5, 1.0])
