@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+import fcntl
+import itertools
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from numba import njit
 from core import sources
 
 KERNELS: list[Any] = []  # all of this process
+_NUMBAS = ("_source_stamp", "_load_index", "_save_index", "_save_data", "_data_name", "_index_path", "load", "save")
 
 
 def _stamp(compiled: Any) -> str:
@@ -44,10 +47,12 @@ def _compile(function: Callable[..., Any], **options: Any) -> Any:
         compiled = njit(**options)(function)
     else:
         cache_file = compiled._cache._cache_file
-        if not (hasattr(cache_file, "_source_stamp") and hasattr(cache_file, "_load_index")):
-            raise RuntimeError("this Numba keeps its cache's stamp elsewhere; adapt core/compiling.py")
+        if not all(hasattr(cache_file, name) for name in _NUMBAS):
+            raise RuntimeError("this Numba keeps its cache in another way; adapt core/compiling.py")
         cache_file._source_stamp = sources.digest(_files(function))
         cache_file._load_index = _forgiving(cache_file._load_index)
+        cache_file.load = _loading(cache_file)
+        cache_file.save = _saving(cache_file)
     KERNELS.append(compiled)
     return compiled
 
@@ -65,6 +70,47 @@ def _forgiving(load: Callable[[], dict[Any, Any]]) -> Callable[[], dict[Any, Any
             return {}
 
     return load_index
+
+
+@contextlib.contextmanager
+def _alone(cache_file: Any, how: int) -> Iterator[None]:
+    """Hold the lock of a folder of cached kernels; without it where the folder cannot be written or knows no locks."""
+    with contextlib.ExitStack() as opened:
+        with contextlib.suppress(OSError):
+            lock = opened.enter_context(Path(cache_file._index_path).with_name("kernels.lock").open("w"))
+            fcntl.flock(lock, how)
+        yield
+
+
+def _loading(cache_file: Any) -> Callable[[Any], Any]:
+    """Load as Numba does; nothing is written between the look into the index and the reading of what it names."""
+    load = cache_file.load
+
+    def load_alone(key: Any) -> Any:
+        with _alone(cache_file, fcntl.LOCK_SH):
+            return load(key)
+
+    return load_alone
+
+
+def _saving(cache_file: Any) -> Callable[[Any, Any], None]:
+    """Save as Numba does, but as one step for other processes, and for one that is killed in the middle of it.
+
+    Numba alone would let two processes that compile a kernel for two signatures write both under one name, and would
+    announce machine code before it is written, under a name that may be that of code of an older version.
+    """
+
+    def save(key: Any, data: Any) -> None:
+        with _alone(cache_file, fcntl.LOCK_EX):
+            saved = cache_file._load_index()
+            if not saved:  # or that of another version, which names what is written over now
+                Path(cache_file._index_path).unlink(missing_ok=True)
+            free = (name for name in map(cache_file._data_name, itertools.count(1)) if name not in saved.values())
+            name = saved.get(key) or next(free)
+            cache_file._save_data(name, data)
+            cache_file._save_index(saved | {key: name})
+
+    return save
 
 
 def _files(function: Callable[..., Any]) -> set[Path]:

@@ -1,5 +1,7 @@
 """What the cache of compiled kernels compares, and what lean kernels refuse."""
 
+import contextlib
+import fcntl
 import importlib
 import importlib.util
 import sys
@@ -76,6 +78,52 @@ def test_a_cache_whose_classes_have_gone_is_empty(tmp_path):
         assert compiling.is_cached(module.read)
     finally:
         sys.modules.pop("stamp_named", None)
+
+
+@pytest.mark.parametrize("step", ["_save_data", "_save_index"])
+def test_a_process_that_is_killed_while_it_saves_leaves_no_code_under_a_wrong_name(tmp_path, step):
+    """As after an edit: the new version's file gets the name that the old one's has."""
+    try:
+        for number, killed in ((1, False), (2, True), (2, False), (1, False)):
+            one = load_module("stamp_first", tmp_path / "stamp_first.py", FIRST.format(number)).one
+            assert not compiling.is_cached(one)
+            if not killed:
+                assert one(1) == 1 + number
+                continue
+            setattr(one._cache._cache_file, step, lambda *rest: sys.exit("killed"))
+            with pytest.raises(SystemExit, match="killed"):
+                one(1)
+    finally:
+        sys.modules.pop("stamp_first", None)
+
+
+def test_processes_that_share_a_cache_take_turns(tmp_path, monkeypatch):
+    """What one has read of the index still holds when it writes, and when it reads the file that the index names."""
+    lock, seen = tmp_path / "__pycache__" / "kernels.lock", []
+
+    def can(how):
+        with lock.open() as another, contextlib.suppress(BlockingIOError):
+            fcntl.flock(another, how | fcntl.LOCK_NB)
+            return True
+        return False
+
+    def watch(cache_file, step):
+        inner = getattr(cache_file, step)
+        others = lambda: (can(fcntl.LOCK_SH), can(fcntl.LOCK_EX))  # noqa: E731
+        monkeypatch.setattr(cache_file, step, lambda *rest: seen.append((step, *others())) or inner(*rest))
+
+    try:
+        for _ in range(2):
+            one = load_module("stamp_first", tmp_path / "stamp_first.py", FIRST.format(1)).one
+            for step in ("_load_index", "_load_data", "_save_data", "_save_index"):
+                watch(one._cache._cache_file, step)
+            assert one(1) == 2
+    finally:
+        sys.modules.pop("stamp_first", None)
+    saving = [(step, False, False) for step in ("_load_index", "_save_data", "_save_index")]
+    loading = [(step, True, False) for step in ("_load_index", "_load_data")]
+    assert seen == [loading[0], *saving, *loading]
+    assert can(fcntl.LOCK_EX)
 
 
 @pytest.fixture
