@@ -2,6 +2,7 @@
 # make test    style, types and all tests, in the same .venv
 # Another interpreter: make train PYTHON=/path/to/python3.11
 # PyTorch without CUDA (a tenth of the download): make train TORCH_INDEX=https://download.pytorch.org/whl/cpu
+# Tests run side by side, one process for each core, at most four; otherwise: make test WORKERS=2 (0: within pytest's own)
 
 # VMAS (10 MB) and PySC2 come along, for the tests too; SMAC, which is on GitHub alone, comes with install_sc2.sh.
 # s2clientprotocol, from an installation of before, would share its folder with pys2clientprotocol, so both go first.
@@ -13,6 +14,7 @@ TORCH_INDEX ?=
 STAMP := $(VENV)/.installed
 RUN := $(VENV)/bin/python
 STEPS ?= 500000
+WORKERS ?= auto
 CURVE := results/learning_curve.png
 export MPLBACKEND := Agg
 
@@ -48,7 +50,7 @@ test: $(STAMP)
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
-	$(RUN) -m pytest -q -m "not slow"
+	$(RUN) -m pytest -q -m "not slow" -n $(WORKERS) --maxprocesses 4 --dist worksteal
 
 test-slow: $(STAMP)
 	$(RUN) -m pytest -q -m slow

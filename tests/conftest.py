@@ -1,9 +1,11 @@
+import os
 import shutil
 import sys
 from pathlib import Path
 
 import pytest
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # as in runs (torch_threads: 1): tests are run side by side
 sys.path.append(str(Path(__file__).parent))  # toy_vec_envs; appended, so that it hides nothing of src
 
 

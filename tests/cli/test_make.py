@@ -35,7 +35,10 @@ def run(*command, **more):
                 "/bin/activate",
             ],
         ),
-        ("test", ["-r requirements.txt", "ruff check .", "ruff format --check .", "mypy", 'pytest -q -m "not slow"']),
+        (
+            "test",
+            ["-r requirements.txt", "ruff check .", "ruff format --check .", "mypy", 'pytest -q -m "not slow" -n auto'],
+        ),
         ("test-slow", ["pytest -q -m slow"]),
         ("bench", ["bench_particle.py", "bench_training.py"]),
         ("clean", [".pytest_cache"]),
