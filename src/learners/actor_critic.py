@@ -253,6 +253,10 @@ class ActorCriticLearner(BaseLearner):
         """What an exact resume needs, the critic's own state included."""
         return super().state_dict() | {"critic": self.critic.state_dict()}
 
+    def load_statistics(self, state: dict[str, Any]) -> None:
+        """Take from another run's state without what its critic's values cannot be read."""
+        self.critic.load_state_dict(state["critic"])
+
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore :meth:`state_dict`."""
         super().load_state_dict(state)

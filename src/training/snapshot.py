@@ -67,6 +67,8 @@ def _networks(experiment: Experiment, team: str) -> Iterator[tuple[str, nn.Modul
 def load_networks(experiment: Experiment, folder: Path, *, all_teams: bool = False) -> None:
     """Load the networks of every team that learns from a checkpoint; target networks follow them.
 
+    So do the statistics in whose units a critic says values (``value_norm``).
+
     Args:
         experiment: just built.
         folder: the checkpoint.
@@ -91,6 +93,16 @@ def load_networks(experiment: Experiment, folder: Path, *, all_teams: bool = Fal
             checkpoint.load_network(network, folder, file, what=what, known=known)
         for target in team.targets().values():
             target.copy()
+        trains_on = team.learner is not None and not all_teams and not options.experiment.evaluate
+        if trains_on and _normalise_alike(there, here):
+            team.learner.load_statistics(checkpoint.read(folder, "state.pt")["teams"][name]["learner"])
+
+
+def _normalise_alike(there: Mapping[str, Any], here: Mapping[str, Any]) -> bool:
+    """Whether a critic says values in units of its targets' statistics, in both runs."""
+    return all(settings.get("value_norm", False) for settings in (there, here)) and (
+        there["common_reward"] == here["common_reward"]
+    )
 
 
 def _of_team(settings: Mapping[str, Any], team: str) -> dict[str, Any]:
@@ -110,7 +122,8 @@ def _check_algorithm(folder: Path, there: Mapping[str, Any], here: Mapping[str, 
     found = {key: pair for key, pair in different(there, here).items() if key in ALGORITHM and key in there}
     if found:
         raise UserError(
-            f"{folder} is a checkpoint of {there['name']}, which {here['name']} cannot use: {in_words(found)}."
+            f"{folder} is a checkpoint of {there['name']}, which {here['name']} cannot use: {in_words(found)}. Give "
+            f"one of {here['name']}, or let {there['name']} play."
         )
 
 

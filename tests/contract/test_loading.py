@@ -26,6 +26,25 @@ def test_target_networks_follow_loaded_networks(make_experiment, tmp_path, algor
             assert torch.equal(value, target.online.state_dict()[key]), key
 
 
+@pytest.mark.parametrize("algorithm", ["mappo", "mat"])
+def test_the_statistics_of_values_come_with_the_critic(make_experiment, tmp_path, algorithm):
+    """It says values in their units; a run that evaluates, or rewards that are other numbers, have no use for them."""
+    first = make_experiment(algorithm, "env_args.individual_rewards=true")
+    first.iterate(Recorder())
+    folder = checkpoint.save(tmp_path / "models", first.t_env, snapshot.parts(first, sink={}, run=""))
+    moments = first.teams["agents"].learner.critic.norm.moments
+    assert moments.any()
+    for words, taken in ((["env_args.individual_rewards=true"], True), (["value_norm=false"], None)):
+        second = make_experiment(algorithm, "seed=2", *words)
+        snapshot.load_networks(second, folder)
+        norm = second.teams["agents"].learner.critic.norm
+        assert (None if norm is None else torch.equal(norm.moments, moments)) == taken
+    if algorithm == "mappo":
+        second = make_experiment(algorithm, "env_args.individual_rewards=true", "common_reward=false")
+        snapshot.load_networks(second, folder)
+        assert not second.teams["agents"].learner.critic.norm.moments.any()
+
+
 def test_of_another_environment_its_name_alone_is_told():
     there = {"env": "spread", "env_args": {"n_agents": 4}, "hidden_dim": 32}
     here = {"env": "toy", "env_args": {"size": 4}, "hidden_dim": 64}
