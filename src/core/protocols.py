@@ -78,6 +78,10 @@ class Learner(Protocol):
 
     on_policy: bool
 
+    def check_batches(self, n_episodes: int) -> None:
+        """Refuse batches of so many new episodes by a UserError, where settings do not fit them."""
+        ...
+
     def observe(self, batch: EpisodeBatch) -> None:
         """See newly gathered episodes once (reward statistics)."""
         ...

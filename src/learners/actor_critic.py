@@ -72,6 +72,11 @@ class ActorCriticLearner(BaseLearner):
         self.settings = settings
         self.reward_dim = reward_dim
         self.controller = controller
+        if controller.settings.action_selector != "soft_policies":
+            raise UserError(
+                f"action_selector={controller.settings.action_selector}: {settings.learner} learns from draws from its "
+                "policies: give action_selector=soft_policies."
+            )
         self.critic = self.make_critic()
         self.actor_optimizer = self.make_actor_optimizer()
         start, finish, steps = settings.entropy_coef, settings.entropy_coef_finish, settings.entropy_anneal_time
@@ -153,20 +158,21 @@ class ActorCriticLearner(BaseLearner):
         assert isinstance(self.actor_optimizer, Optimizers), "groups that move alone have optimisers of their own"
         return self.actor_optimizer.groups[it.group].step(loss)
 
-    def minibatches(self, n_episodes: int) -> Iterable[Rows]:
-        """Every episode in exactly one minibatch, in random order; all of them at once where one is asked for.
-
-        Raises:
-            UserError: there are more minibatches than episodes.
-        """
+    def check_batches(self, n_episodes: int) -> None:
+        """Refuse more minibatches than episodes."""
         n = self.settings.num_mini_batch
-        if n == 1:
-            return [EVERY]
         if n > n_episodes:
             raise UserError(
                 f"num_mini_batch={n} is more than the {n_episodes} episodes of a batch: lower it, or raise "
                 "batch_size_run."
             )
+
+    def minibatches(self, n_episodes: int) -> Iterable[Rows]:
+        """Every episode in exactly one minibatch, in random order; all of them at once where one is asked for."""
+        self.check_batches(n_episodes)
+        n = self.settings.num_mini_batch
+        if n == 1:
+            return [EVERY]
         generator = self.controller.generators["learner"]
         return torch.randperm(n_episodes, generator=generator, device=self.device).tensor_split(n)
 

@@ -83,6 +83,13 @@ class BaseLearner:
         """Whether it can learn from a reward for each agent with these settings."""
         return cls.individual_rewards
 
+    def check_batches(self, n_episodes: int) -> None:
+        """Refuse to learn from batches of so many new episodes, where settings do not fit them.
+
+        Raises:
+            UserError: they do not.
+        """
+
     def observe(self, batch: EpisodeBatch) -> None:
         """See newly gathered episodes once: the reward statistics."""
         self.reward_norm.update(batch.rewards, batch.mask)

@@ -67,7 +67,11 @@ class Source:
             UserError: it is another algorithm's checkpoint, or another environment's run.
         """
         if name not in (None, self.settings["name"]):
-            raise UserError(f"{self.checkpoint} is a checkpoint of {self.settings['name']}, not of --config={name}.")
+            there = self.settings["name"]
+            raise UserError(
+                f"{self.checkpoint} is a checkpoint of {there}, not of --config={name}: give --config={there}, or "
+                "leave --config out."
+            )
         elsewhere = env not in (None, self.settings["env"])
         if elsewhere and self.resumes:
             raise UserError(f"{self.checkpoint} was trained on {self.settings['env']}, not on --env-config={env}.")
@@ -140,8 +144,16 @@ def shape_differences(saved: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     """
     found = different(saved, now) if saved else {}
     arguments = () if "env" in found else ("env_args.",)
-    shape = ("hidden", "use_rnn", "obs_", "critic_", "parameter_", "hypernet", "mixing", *arguments)
-    return in_words({key: pair for key, pair in found.items() if key == "env" or key.startswith(shape)})
+    sizes = ("hidden", "n_blocks", "n_heads", "hypernet", "mixing")
+    shape = (*sizes, "use_rnn", "obs_", "critic_", "parameter_", *arguments)
+    shapeless = ("critic_lr", "critic_update")
+    return in_words(
+        {
+            key: pair
+            for key, pair in found.items()
+            if key == "env" or (key.startswith(shape) and not key.startswith(shapeless))
+        }
+    )
 
 
 def in_words(found: Mapping[str, tuple[Any, Any]]) -> str:

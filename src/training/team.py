@@ -126,7 +126,10 @@ class Team:
             return None
         try:
             make = player.classes["learner"]
-            return make(self.spec, player.learner, self.controller, reward_dim=reward_dim, device=self.device)
+            made = make(self.spec, player.learner, self.controller, reward_dim=reward_dim, device=self.device)
+            if not self.options.experiment.evaluate:
+                made.check_batches(self.options.experiment.batch_size_run)
+            return made
         except UserError as error:
             if not self.options.players:
                 raise

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
 from core.data import EpisodeBatch, one_hots
+from core.errors import UserError
 from core.kinds import UNIT, Kind
+from learners.base import BaseLearner
 from learners.critics.part import CriticSettings
 from learners.critics.value_part import ValuePart, ValueSettings
 from modules.agents.rnn_agent import RNNAgent
@@ -30,9 +32,30 @@ class StateValueSettings(ValueSettings, CriticSettings):
 
 
 class StateValue(ValuePart):
-    """V_i(x) for every agent, x its observation, the state, or both; the arguments are those of ``ValuePart``."""
+    """V_i(x) for every agent, x its observation, the state, or both; the arguments are those of ``ValuePart``.
+
+    Raises:
+        UserError: as ``ValuePart``, or agents with rewards of their own would have one value.
+    """
 
     settings: StateValueSettings
+
+    def __init__(
+        self,
+        learner: BaseLearner,
+        settings: StateValueSettings,
+        groups: list[list[int]],
+        *,
+        reward_dim: int,
+        **others: Any,
+    ) -> None:
+        one_value = settings.critic_input == "state" and not settings.critic_agent_id
+        if reward_dim > 1 and one_value and any(len(group) > 1 for group in groups):
+            raise UserError(
+                "critic_input=state critic_agent_id=False is one value for all agents of a network, but with "
+                "common_reward=False each has its own: give critic_agent_id=true, or parameter_sharing=none."
+            )
+        super().__init__(learner, settings, groups, reward_dim=reward_dim, **others)
 
     def make(self, agents: list[int]) -> RNNAgent:
         """Build the network of a group of agents."""
