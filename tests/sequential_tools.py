@@ -25,12 +25,12 @@ class Constant(nn.Module):
         return self.value.expand(*inputs.shape[:-1], 1)
 
 
-def make(world, kind=HAPPOLearner, *, sharing="none", spec=None, seed=0, reward_dim=1, use_rnn=False, **settings):
-    """A learner with networks."""
+def make(world, kind=HAPPOLearner, *, sharing="none", spec=None, seed=0, reward_dim=1, acting=None, **settings):
+    """A learner with networks; ``acting`` are settings of its controller."""
     torch.manual_seed(seed)
     spec = spec or world.spec
-    acting = ControllerSettings(obs_agent_id=False, use_rnn=use_rnn, parameter_sharing=sharing)
-    controller = BasicController(spec, acting, generators=world.generators())
+    chosen = {"obs_agent_id": False, "use_rnn": False, "parameter_sharing": sharing, **(acting or {})}
+    controller = BasicController(spec, ControllerSettings(**chosen), generators=world.generators())
     section = kind.Settings(learner=f"{kind.__name__[:-7].lower()}_learner", **{**BASE, **settings})
     return kind(spec, section, controller, reward_dim=reward_dim)
 

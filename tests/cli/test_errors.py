@@ -13,6 +13,8 @@ from training.experiment import Experiment
 
 SPREAD = ["--config=qmix", "--env-config=spread", "with"]
 ASAE = ["--config=asae", "--env-config=spread", "with"]
+MAPPO = ["--config=mappo", "--env-config=spread", "with"]
+MAT = ["--config=mat", "--env-config=spread", "with"]
 GYMMA = ["--config=qmix", "--env-config=gymma", "with"]
 ZOO = ["--config=qmix", "--env-config=pettingzoo", "with"]
 
@@ -55,6 +57,39 @@ MISTAKES = {
     "one network in turn": (
         ["--config=happo", "--env-config=spread", "with", "parameter_sharing=full"],
         ["happo_learner", "parameter_sharing=full", "one network", "parameter_sharing=none", "[0, 0, 1]"],
+    ),
+    "one type in turn": (
+        ["--config=hatrpo", "--env-config=battle", "with", "parameter_sharing=types"],
+        ["hatrpo_learner", "parameter_sharing=types", "one network", "parameter_sharing=none", "[0, 0, 1]"],
+    ),
+    "too many minibatches": (
+        [*MAPPO, "batch_size_run=4", "num_mini_batch=5"],
+        ["num_mini_batch=5", "4 episodes", "lower it, or raise batch_size_run"],
+    ),
+    "a minibatch of nothing": ([*MAPPO, "num_mini_batch=0"], ["num_mini_batch=0", "greater than or equal to 1"]),
+    "normalised twice": (
+        [*MAPPO, "standardise_rewards=scale"],
+        ["value_norm=True and standardise_rewards=scale", "give one of them", "standardise_rewards=false"],
+    ),
+    "too many partners": (
+        ["--config=asae", "--env-config=battle", "with", "env_args.map_name=8m", "marginal=exact"],
+        ["marginal=exact", "exact_limit=1024", "use marginal=mc"],
+    ),
+    "a residual of all actions": (
+        [*ASAE, "advantage=doubly_robust", "own_action=expected"],
+        ["own_action=expected", "advantage=doubly_robust", "own_action=sampled, or advantage=critic"],
+    ),
+    "a bound below 1": ([*ASAE, "partner_ratio_bound=0.5"], ["partner_ratio_bound=0.5", "greater than 1", "1 / bound"]),
+    "heads": ([*MAT, "n_heads=3"], ["n_heads=3", "width 64", "give one that does"]),
+    "a critic's heads": (
+        ["--config=mat_dec", "--env-config=spread", "with", "critic_n_heads=3"],
+        ["critic_n_heads=3", "width 64", "give one that does"],
+    ),
+    "one transformer": ([*MAT, "parameter_sharing=none"], ["parameter_sharing=none", "give parameter_sharing=full"]),
+    "a transformer's memory": ([*MAT, "use_rnn=true"], ["use_rnn=True", "without memory", "give use_rnn=false"]),
+    "greedy actors": (
+        [*MAPPO, "action_selector=epsilon_greedy"],
+        ["action_selector=epsilon_greedy", "ppo_learner", "give action_selector=soft_policies"],
     ),
     "half a schedule": ([*ASAE, "entropy_anneal_time=9"], ["entropy_coef_finish", "entropy_anneal_time", "both"]),
     "half of another": ([*ASAE, "entropy_coef_finish=0"], ["entropy_coef_finish", "entropy_anneal_time", "both"]),
@@ -206,6 +241,32 @@ def test_a_checkpoint_of_something_else(cli, trained, words, expected, evaluate)
     assert outcome.status == 2
     assert len(outcome.err.splitlines()) == 1
     assert [word for word in expected if word not in outcome.err] == []
+    assert cli.runs() == runs
+
+
+def test_a_checkpoint_of_another_critic(cli, tools):
+    short = "env_args.episode_length=3"
+    expected = {
+        ("asae", "mappo"): ["checkpoint of asae", "'asae_learner' there and 'ppo_learner' here", "Give one of mappo"],
+        ("asae", "asae", "critic_hidden_dim=8"): ["critic.th does not fit asae", "critic_hidden_dim=64 there"],
+        ("mappo", "ippo", "critic_lr=0.1", "critic_updates=3"): [
+            "critic.th does not fit ippo", "Different: critic_input='state_obs' there and 'obs' here."],
+        ("mat", "mat_dec"): ["checkpoint of mat", "'mat_dec_learner' here", "Give one of mat_dec"],
+        ("mat", "mat", "n_blocks=2"): ["agent.th does not fit mat", "n_blocks=1 there and 2 here"],
+    }  # fmt: skip
+    trained = {
+        name: tools.models(cli.train(name, "matrix_game", "t_max=20", "batch_size_run=2", short))
+        for name in ("asae", "mappo", "mat")
+    }
+    runs = cli.runs()
+    for (there, here, *words), parts in expected.items():
+        for more in ([], ["evaluate=true"]):
+            other = [f"--config={here}", "--env-config=matrix_game"]
+            outcome = cli(*other, "with", "hidden_dim=8", short, f"checkpoint_path={trained[there]}", *words, *more)
+            assert outcome.status == 2, (there, here)
+            assert len(outcome.err.splitlines()) == 1
+            told = [f"checkpoint of {there}", f"give --config={there}"] if more and there != here else parts
+            assert [part for part in told if part not in outcome.err] == [], outcome.err
     assert cli.runs() == runs
 
 

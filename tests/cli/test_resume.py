@@ -236,7 +236,7 @@ def test_the_replay_buffer_goes_when_the_run_has_completed(cli, tools):
         (["env_args.n_agents=4"], ["env_args.n_agents=3", "env_args.n_agents=4"]),
         (["load_step=200"], ["load_step=200", "resume=results/models/<run>/<step>"]),
         (["checkpoint_path=x"], ["either resume=", "or checkpoint_path="]),
-        (["--config=vdn"], ["checkpoint of qmix", "--config=vdn"]),
+        (["--config=vdn"], ["checkpoint of qmix", "--config=vdn", "give --config=qmix"]),
         (["--env-config=matrix_game"], ["spread", "--env-config=matrix_game"]),
     ],
 )

@@ -65,6 +65,18 @@ def test_a_scripted_team_is_named_in_record_and_path_and_has_no_learners_metrics
     assert f"scripted:{name}, does not learn" in header
 
 
+@pytest.mark.parametrize("mine", ["red", "blue"])
+def test_a_transformer_plays_one_of_two_teams(tools, play, mine):
+    """The one that acts as one; the other acts by itself."""
+    if mine == "red":
+        folder = play("--team", "blue=random", "t_max=100", config="mat")
+    else:
+        folder = play("--team", "blue=mat", "t_max=100", "team.blue.hidden_dim=8")
+    assert {f"{mine}_pg_loss", f"{mine}_critic_loss", "red_return_mean"} <= tools.read(folder, "metrics").keys()
+    files = {path.name for path in (tools.models(folder) / str(tools.steps(folder)[-1])).iterdir()}
+    assert {f"{mine}_agent.th", f"{mine}_critic.th"} <= files
+
+
 def test_several_teams_and_the_result_of_the_first_that_learns(tools, play):
     folder = play("--team", "red=random", "--team", "blue=coma", "t_max=200", *COMA, config="iql")
     assert folder.parts[-3] == "red-random_blue-coma"  # --config plays none of them

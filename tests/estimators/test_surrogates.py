@@ -58,6 +58,13 @@ def test_kl_closed_form_and_direction():
     assert surrogates.kl(p.log(), p.log()).item() == 0
 
 
+@pytest.mark.parametrize(("p", "q", "kl"), [(0.5, 0.6, 0.020411), (0.9, 0.8, 0.036690)])
+def test_kl_weighs_actions_by_their_probability(p, q, kl):
+    """sum (q / p - 1 - log(q / p)), which other libraries of HATRPO take, has 0.040822 and 0.313525."""
+    first, second = (torch.tensor([x, 1 - x], dtype=torch.float64).log() for x in (p, q))
+    assert surrogates.kl(first, second).item() == pytest.approx(kl, abs=1e-6)
+
+
 def test_kl_of_factored_policies_adds_up():
     """Eq. 14: the KL between joint policies is the sum of the agents' KLs."""
     p = torch.softmax(torch.randn(3, 4, dtype=torch.float64), -1)

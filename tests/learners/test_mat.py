@@ -1,5 +1,6 @@
 """MAT and MAT-Dec: who sees what, one pass in training against one agent after another, one loss for two heads."""
 
+import copy
 import itertools
 import math
 from dataclasses import replace
@@ -8,13 +9,15 @@ import numpy as np
 import pytest
 import torch
 
-from controllers.basic_controller import ControllerSettings
+from controllers.basic_controller import BasicController, ControllerSettings
 from controllers.mat_controller import MATController, MATControllerSettings, MATDecController
 from core.data import EpisodeBatch, TeamSpec, TeamStep
 from core.errors import UserError
 from estimators import surrogates
 from estimators.masked import masked_mean
 from learners.mat_learner import MATDecLearner, MATDecSettings, MATLearner, MATSettings
+from learners.ppo_learner import PPOLearner, PPOSettings
+from modules.sharing import Grouped
 from modules.transformer import decoder
 
 BASE = {"learner": "mat_learner", "gamma": 0.9, "standardise_rewards": False, "returns": "td_lambda"}
@@ -230,6 +233,48 @@ def test_one_loss_for_policy_and_value():
     for parameter, gradient in zip(parameters, expected, strict=True):
         torch.testing.assert_close(parameter.grad, gradient, rtol=1e-4, atol=1e-6)
     assert metrics["critic_loss"].item() == pytest.approx(fit[real].mean().item(), rel=1e-4)
+
+
+class Alone(torch.nn.Module):
+    """The policy of a team of one: what the decoder says after its first token."""
+
+    def __init__(self, net):
+        super().__init__()
+        self.net = copy.deepcopy(net)
+
+    def forward(self, x):
+        return self.net(x, torch.zeros(x.shape[:-1], dtype=torch.int64))
+
+
+def test_one_agent_alone_is_ppo():
+    """One step moves encoder, decoder and head as PPO's actor and critic, did they not share the encoder."""
+    spec, batch = team(1), episodes(team(1))
+    settings = {"epochs": 1, "eps_clip": 0.1, "entropy_coef": 0.1, "value_norm": True, "value_clip": 0.2}
+    settings |= {"huber_delta": 1.0, "active_masks": True, "standardise_advantages": True, "grad_norm_clip": 1e9}
+    mat = learner(spec, **settings)
+    for parameter in itertools.chain(mat.controller.agents.parameters(), mat.critic.net.parameters()):
+        torch.nn.init.normal_(parameter, std=0.3)
+    acting = BasicController(
+        spec, ControllerSettings(use_rnn=False, obs_agent_id=False), generators=mat.controller.generators
+    )
+    acting.agents = Grouped(lambda agents: Alone(mat.controller.net), acting.groups)
+    form = PPOSettings(**BASE, **settings, critic_input="obs", critic_agent_id=False)
+    ppo = PPOLearner(spec, form, acting)
+    head = copy.deepcopy(mat.critic.net.nets[0])
+    ppo.critic.net = torch.nn.Sequential(copy.deepcopy(mat.controller.net.encoder), head)
+    ppo.critic.optimizer = ppo.make_optimizer(list(ppo.critic.net.parameters()), 1e-3)
+    first, second = (made.train(batch, t_env=0) for made in (mat, ppo))
+    for key in ("pg_loss", "entropy", "critic_loss", "advantage_abs", "target_mean"):
+        assert first[key].item() == pytest.approx(second[key].item(), rel=1e-4)
+    actor, encoder = dict(acting.agents.nets[0].net.named_parameters()), dict(ppo.critic.net[0].named_parameters())
+    for name, parameter in mat.controller.net.named_parameters():
+        expected = actor[name].grad
+        if name.startswith("encoder."):
+            expected = expected + encoder[name.removeprefix("encoder.")].grad
+        torch.testing.assert_close(parameter.grad, expected, rtol=1e-3, atol=1e-6)
+    for parameter, other in zip(mat.critic.net.parameters(), head.parameters(), strict=True):
+        torch.testing.assert_close(parameter.grad, other.grad, rtol=1e-3, atol=1e-6)
+        assert other.grad.abs().sum() > 0
 
 
 def test_one_optimiser_has_every_parameter_once():

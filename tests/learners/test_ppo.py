@@ -284,6 +284,13 @@ def test_normalising_twice_is_refused(world, standardise):
         make(world, value_norm=True, standardise_rewards=standardise)
 
 
+def test_one_value_for_rewards_of_each_is_refused(world):
+    with pytest.raises(UserError, match=r"one value for all agents.*common_reward=False.*critic_agent_id=true"):
+        make(world, reward_dim=2, critic_agent_id=False)
+    make(world, reward_dim=2, critic_agent_id=False, sharing="none")
+    make(world, reward_dim=2, critic_agent_id=False, critic_input="obs")
+
+
 def test_a_target_critic_lags_only_where_asked(world):
     assert make(world).targets() == {}
     learner = make(world, target_critic=True, target_update_interval_or_tau=0.5, lr=0.1)
