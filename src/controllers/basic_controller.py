@@ -121,9 +121,17 @@ class BasicController:
                 self._obs_input.div_(UNIT["image"])
             available = torch.from_numpy(step.available).to(self.device)
             actions = self._choose(available, self._rule(t_env, greedy_policy))
-            if self.settings.obs_last_action:
-                self._last_action.zero_().scatter_(-1, actions.unsqueeze(-1), 1.0)
+            self._remember(actions)
             return actions.cpu().numpy()
+
+    @torch.inference_mode()
+    def took(self, actions: np.ndarray) -> None:
+        """Say what was done, int64 [N, A], where that is not what :meth:`act` chose (an episode that is replayed)."""
+        self._remember(torch.from_numpy(actions).to(self.device))
+
+    def _remember(self, actions: Tensor) -> None:
+        if self.settings.obs_last_action:
+            self._last_action.zero_().scatter_(-1, actions.unsqueeze(-1), 1.0)
 
     def _rule(self, t_env: int | None, greedy_policy: bool) -> Callable[[Tensor, Tensor], Tensor]:
         """How actions are chosen from values and what is available."""

@@ -59,9 +59,9 @@ class ASAELearner(ProximalLearner, CounterfactualLearner):
                 f"marginal=exact would enumerate {combinations} joint actions of the partners per agent and step, "
                 f"more than exact_limit={settings.exact_limit}: use marginal=mc, or raise exact_limit."
             )
-        self._enumerated: Tensor | None = None
+        self.enumerated: Tensor | None = None
         if settings.marginal == "exact":
-            self._enumerated = joint_actions_of_partners(spec.n_agents, spec.n_actions).to(self.device)
+            self.enumerated = joint_actions_of_partners(spec.n_agents, spec.n_actions).to(self.device)
 
     def joint_actions(self, log_pi: Tensor, executed: Tensor | None) -> Tensor:
         """m joint samples per state: int64 [B, T, M, A]."""
@@ -71,10 +71,10 @@ class ASAELearner(ProximalLearner, CounterfactualLearner):
         self, inputs: JointInputs, pi: Tensor, partners: Tensor, executed: Tensor | None
     ) -> tuple[Marginal, Tensor]:
         """Marginal advantages over samples (eq. 10) or by enumeration (eq. 8)."""
-        if self._enumerated is None:
+        if self.enumerated is None:
             return super().evaluate(inputs, pi, partners, executed)
-        q = self.critic.enumerate(inputs, self._enumerated)  # [B, T, A, K, U]
-        result = exact_marginal(q, partner_probabilities(partners.exp(), self._enumerated), pi)
+        q = self.critic.enumerate(inputs, self.enumerated)  # [B, T, A, K, U]
+        result = exact_marginal(q, partner_probabilities(partners.exp(), self.enumerated), pi)
         if executed is None:
             return result, q[..., 0, :]
         return result, self.critic.q(inputs, executed.unsqueeze(2)).squeeze(3)

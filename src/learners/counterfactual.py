@@ -114,17 +114,22 @@ class CounterfactualLearner(ActorCriticLearner):
         with torch.no_grad():
             return replace(it, estimates=self._estimates(it))
 
-    def _estimates(self, it: Iteration) -> DoublyRobust:
+    def judge(self, it: Iteration) -> tuple[Marginal, Tensor]:
+        """Advantages and values under pi_i of all rows [B, T+1, ...], and Q-values of what was done [B, T, A]."""
         actions = it.batch.actions
         result, q = self.evaluate(it.inputs, it.log_pi.exp(), it.log_pi, self._executed(it))
         taken = q[:, :-1].gather(-1, actions.unsqueeze(-1)).squeeze(-1)
         values, taken = self.critic.judged(it.inputs, result.value, taken)
+        return replace(result, value=values), taken
+
+    def _estimates(self, it: Iteration) -> DoublyRobust:
+        result, taken = self.judge(it)
         if self.settings.advantage == "gae":
-            taken = values[:, :-1]
+            taken = result.value[:, :-1]
         residual = residuals(
             rewards=it.rewards.expand_as(taken),
             discounts=it.discounts,
-            values=values,
+            values=result.value,
             taken=taken,
             lam=self.settings.residual_lambda,
             continues=continues_from_mask(it.batch.mask).unsqueeze(-1),
