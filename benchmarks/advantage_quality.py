@@ -207,7 +207,7 @@ def main(words: Sequence[str] | None = None) -> int:
     cli.add_argument("--at", type=int, nargs="+", default=[50_000, 200_000], help="steps of training")
     cli.add_argument("--episodes", type=int, default=500, help="fresh episodes")
     cli.add_argument("--decisions", type=int, default=4000, help="how many of theirs have rollouts")
-    cli.add_argument("--copies", type=int, default=32, help="pairs of rollouts of each decision")
+    cli.add_argument("--copies", type=int, default=16, help="pairs of rollouts of each decision")
     cli.add_argument("--horizon", type=int, help="steps of a rollout; 2 / (1 - gamma) if not given")
     cli.add_argument("words", nargs="*", help="settings: key=value")
     given = cli.parse_args(words)

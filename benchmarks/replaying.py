@@ -2,11 +2,12 @@
 
 Episodes of our own simulators follow from seed and actions: an episode is replayed up to a decision in many copies,
 half of which repeat the own action that was executed, while in the others the agent does something else that its policy
-allows; partners and all that follows are drawn from the policies.
+allows; partners and all that follows are drawn from the policies, with the same random numbers in both halves.
 """
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,7 +15,7 @@ import torch
 from torch import Tensor
 
 from controllers.basic_controller import BasicController
-from core.data import EpisodeBatch, TimeStep
+from core.data import EpisodeBatch, TeamStep, TimeStep
 from core.errors import UserError
 from learners.base import BaseLearner
 from training.experiment import Experiment
@@ -94,6 +95,7 @@ class Rollouts:
         (team,) = experiment.teams.values()
         self.learner: BaseLearner = team.learner
         self.controller: BasicController = team.controller
+        self.halves = [copy.copy(self.controller) for _ in range(2)]  # with the same networks and memories of their own
         self.rewards_of, self.copies, self.horizon = experiment.rewards, copies, horizon
         settings = self.learner.settings
         self.gamma = settings.gamma
@@ -122,7 +124,7 @@ class Rollouts:
             others = own.scatter(-1, executed, -torch.inf).softmax(-1)  # also where they hardly have a probability
             generator = self.controller.generators["explore"]
             drawn = torch.multinomial(others, self.copies, replacement=True, generator=generator)
-            actions = torch.stack([executed.expand_as(drawn), drawn], 1).numpy()  # [D, 2, copies]
+            actions = torch.stack([executed.expand_as(drawn), drawn]).numpy()  # [2, D, copies]
             returns = self._play(batch, seeds, some, actions, t_env)
             parts.append(_of_returns(returns, own.gather(-1, executed).exp().double().numpy()[:, 0]))
         return Truth(*map(np.concatenate, zip(*parts, strict=True)))
@@ -130,34 +132,48 @@ class Rollouts:
     def _play(
         self, batch: EpisodeBatch, seeds: np.ndarray, decisions: Decisions, actions: np.ndarray, t_env: int
     ) -> np.ndarray:
-        """Discounted returns from decisions on, whose own actions are int64 [D, 2, copies]: float64 of that shape."""
-        env, n = self.env, actions.size
-        spread = np.repeat(np.arange(len(decisions)), actions[0].size)
-        rows, copy = decisions[spread], actions.reshape(-1)
-        first = np.arange(n).reshape(actions.shape)[:, 0].reshape(-1)  # copies whose partners the others repeat
-        second = first + self.copies
-        active, total = np.arange(env.n_envs) < n, np.zeros(n)
-        self.controller.begin(env.n_envs)
-        now = env.reset(np.arange(n), seeds[rows.episode])
+        """Discounted returns from decisions on, whose own actions are int64 [2, D, copies]: float64 of that shape."""
+        env, own = self.env, actions.reshape(-1)
+        rows = decisions[np.tile(np.repeat(np.arange(len(decisions)), self.copies), 2)]
+        slots = self._slots(actions.shape)
+        active, total = np.zeros(env.n_envs, bool), np.zeros(len(own))
+        active[slots] = True
+        for half in self.halves:
+            half.begin(env.n_envs // 2)
+        now = env.reset(slots, seeds[rows.episode])
         for t in range(int(rows.step.max()) + self.horizon):
-            chosen = self.controller.act(now.teams[0], t_env=t_env)
+            chosen = self._act(now.teams[0], t_env)
             before, here = np.flatnonzero(t < rows.step), np.flatnonzero(t == rows.step)
             if len(before):
-                chosen[before] = batch.actions.numpy()[rows.episode[before], t]
+                chosen[slots[before]] = batch.actions.numpy()[rows.episode[before], t]
             if len(here):
-                _check_same(now, batch, rows, here)
-                repeating = t == rows.step[second]
-                chosen[second[repeating]] = chosen[first[repeating]]
-                chosen[here, rows.agent[here]] = copy[here]
-            self.controller.took(chosen)
+                _check_same(now.teams[0].obs[slots[here]], batch, rows[here])
+                chosen[slots[here], rows.agent[here]] = own[here]
+            for half, done in zip(self.halves, np.split(chosen, 2), strict=True):
+                half.took(done)
             now = env.step([chosen], active)
-            going = active[:n] & (t >= rows.step)
-            total[going] += self._rewards(now)[:n][going] * self.gamma ** (t - rows.step[going])
-            ended = (now.terminated | now.truncated)[:n] | (t + 1 == rows.step + self.horizon)
-            active[:n] &= ~ended
+            going = active[slots] & (t >= rows.step)
+            total[going] += self._rewards(now)[slots[going]] * self.gamma ** (t - rows.step[going])
+            ended = (now.terminated | now.truncated)[slots] | (t + 1 == rows.step + self.horizon)
+            active[slots[ended]] = False
             if not active.any():
                 break
         return total.reshape(actions.shape)
+
+    def _slots(self, shape: tuple[int, ...]) -> np.ndarray:
+        """Where the copies of [2, D, copies] play, flat; the halves of the environments are those of the copies."""
+        n = int(np.prod(shape[1:]))
+        return np.concatenate([np.arange(n), self.env.n_envs // 2 + np.arange(n)])
+
+    def _act(self, team: TeamStep, t_env: int) -> np.ndarray:
+        """Actions int64 [N, A] of all copies; what is random is the same in both halves."""
+        generator, n = self.controller.generators["explore"], self.env.n_envs // 2
+        state, chosen = generator.get_state(), []
+        for k, half in enumerate(self.halves):
+            generator.set_state(state)
+            seen = {name: array[k * n : (k + 1) * n] for name, array in vars(team).items()}
+            chosen.append(half.act(TeamStep(**seen), t_env=t_env))
+        return np.concatenate(chosen)
 
     def _rewards(self, now: TimeStep) -> np.ndarray:
         """The team's rewards as the learner uses them: float64 [N]."""
@@ -170,22 +186,22 @@ def _of_returns(returns: np.ndarray, p: np.ndarray) -> tuple[np.ndarray, np.ndar
     """Advantages, their standard errors and values, each [D].
 
     Args:
-        returns: [D, 2, copies], with the executed action and with others, beside the same partners.
+        returns: [2, D, copies], with the executed action and with others, beside the same partners.
         p: [D], probability of the executed action.
     """
-    difference = (1 - p[:, None]) * (returns[:, 0] - returns[:, 1])  # Q(u) - (p Q(u) + (1 - p) Q(others))
+    difference = (1 - p[:, None]) * (returns[0] - returns[1])  # Q(u) - (p Q(u) + (1 - p) Q(others))
     error = difference.std(1, ddof=1) / np.sqrt(difference.shape[1])
     mean = returns.mean(2)
-    return difference.mean(1), error, p * mean[:, 0] + (1 - p) * mean[:, 1]
+    return difference.mean(1), error, p * mean[0] + (1 - p) * mean[1]
 
 
-def _check_same(now: TimeStep, batch: EpisodeBatch, rows: Decisions, here: np.ndarray) -> None:
-    """Whether a replayed episode is the one that was gathered, before a decision.
+def _check_same(obs: np.ndarray, batch: EpisodeBatch, decisions: Decisions) -> None:
+    """Whether replayed episodes are those that were gathered, by what is seen before a decision: obs [D, A, O].
 
     Raises:
-        UserError: it is not.
+        UserError: they are not.
     """
-    if not np.array_equal(now.teams[0].obs[here], batch.obs.numpy()[rows.episode[here], rows.step[here]]):
+    if not np.array_equal(obs, batch.obs.numpy()[decisions.episode, decisions.step]):
         raise UserError(
             "An episode that was played again from its seed looked different: this needs an environment whose "
             "observations follow from seed and actions and do not show how far the time limit is."
