@@ -60,6 +60,14 @@ def with_samples(learner: ASAELearner, m: int) -> ASAELearner:
     return other
 
 
+def lagging(learner: ASAELearner) -> ASAELearner:
+    """A learner whose critic is the slow copy: an average over the last updates."""
+    other = copy.copy(learner)
+    other.critic = copy.copy(learner.critic)
+    other.critic.net = learner.critic.target.net
+    return other
+
+
 @dataclass(frozen=True)
 class Estimates:
     """What one critic makes of the same decisions.
@@ -97,12 +105,11 @@ def parts(learner: ASAELearner, it: Iteration) -> dict[str, torch.Tensor]:
 
 def estimates(learner: ASAELearner, it: Iteration, decisions: Decisions) -> Estimates:
     """All kinds of estimates."""
-    asae, coma, many = (
-        {name: decisions.of(x) for name, x in parts(one, it).items()}
-        for one in (learner, with_samples(learner, 1), with_samples(learner, MANY))
-    )
+    judges = (learner, with_samples(learner, 1), with_samples(learner, MANY), lagging(learner))
+    asae, coma, many, slow = ({name: decisions.of(x) for name, x in parts(one, it).items()} for one in judges)
     m = f"m = {learner.controller.settings.n_samples}" if learner.enumerated is None else "exact"
-    kinds = {f"A_mar, {m}": asae["A"], f"A_mar, m = {MANY}": many["A"], "A_ctf": coma["A"]}
+    kinds = {f"A_mar, {m}": asae["A"], f"A_mar, m = {MANY}": many["A"], "A_mar, lagging critic": slow["A"]}
+    kinds["A_ctf"] = coma["A"]
     found = {name: (x, "GAE 0.95") for name, x in kinds.items()}
     for lam in LAMBDAS:
         a, r, base = asae["A"], asae[f"R {lam:g}"], f"GAE {lam:g}"

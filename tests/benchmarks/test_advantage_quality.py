@@ -55,7 +55,7 @@ def gathered(experiment, n=40):
         return team.learner, team.learner.freeze(batch, team.controller.log_policy(batch, t_env=0)), seeds
 
 
-def truth_of(experiment, it, seeds, decisions, *, copies=500, horizon=3):
+def truth_of(experiment, it, seeds, decisions, *, copies=300, horizon=3):
     return Rollouts(experiment, copies=copies, horizon=horizon).truth(it.batch, seeds, it.log_pi, decisions, 0)
 
 
@@ -160,7 +160,7 @@ def test_estimates_are_the_learners(make):
 
 def test_the_noise_of_rollouts_is_taken_out():
     """Estimates with a known correlation, a truth that is half noise."""
-    random, n = np.random.default_rng(0), 40_000
+    random, n = np.random.default_rng(0), 20_000
     true, none = random.normal(size=n), np.zeros(n)
     x = np.stack([2 * true + 2 * random.normal(size=n), true, random.normal(size=n)])
     episode = np.arange(n) // 400
