@@ -130,10 +130,12 @@ class Comparison:
     """
 
     def __init__(self, x: np.ndarray, truth: Truth, episode: np.ndarray) -> None:
-        _, group = np.unique(episode, return_inverse=True)
-        of = np.eye(group.max() + 1)[group]  # [D, E]
-        t, self.noise = truth.advantage, (truth.error**2).mean()
-        sums = [np.ones_like(t) @ of, t @ of, t**2 @ of, truth.error**2 @ of, x @ of, x**2 @ of, (x * t) @ of]
+        order = np.argsort(episode, kind="stable")
+        starts = np.unique(episode[order], return_index=True)[1]
+        t, noise = truth.advantage, truth.error**2
+        self.noise = noise.mean()
+        per_decision = [np.ones_like(t), t, t**2, noise, x, x**2, x * t]
+        sums = [np.add.reduceat(s[..., order], starts, axis=-1) for s in per_decision]  # [E] or [K, E]
         self.r, self.slope, self.sd = (x[:, 0] for x in self._of_sums(*(s.sum(-1, keepdims=True) for s in sums)))
         self.without = self._of_sums(*(s.sum(-1, keepdims=True) - s for s in sums))[0]  # [K, E]
 
@@ -152,7 +154,8 @@ class Comparison:
 
 def best_weight(a: np.ndarray, r: np.ndarray, truth: np.ndarray) -> float:
     """w with which a + w r is most like the truth (least squares); infinite where a is of no use."""
-    of_a, of_r = np.linalg.lstsq(np.stack([a - a.mean(), r - r.mean()], 1), truth - truth.mean(), rcond=None)[0]
+    both, wanted = np.stack([a - a.mean(), r - r.mean()]), truth - truth.mean()
+    of_a, of_r = np.linalg.lstsq(both @ both.T, both @ wanted, rcond=None)[0]
     return float(of_r / of_a) if of_a > 0 else np.inf
 
 
