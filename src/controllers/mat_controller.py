@@ -31,6 +31,9 @@ class MATController(BasicController):
     Args:
         spec, settings: see :class:`BasicController`.
 
+    Attributes:
+        encoded: [B, T+1, A, D], what the encoder said of the episodes of the last :meth:`forward`, with gradient.
+
     Raises:
         UserError: several networks, recurrent ones, or heads that do not divide the width.
     """
@@ -38,6 +41,7 @@ class MATController(BasicController):
     one_network = True
     Settings = MATControllerSettings
     settings: MATControllerSettings
+    encoded: Tensor
 
     def __init__(self, spec: TeamSpec, settings: MATControllerSettings, **others: Any) -> None:
         if settings.use_rnn:
@@ -77,7 +81,8 @@ class MATController(BasicController):
     def forward(self, batch: EpisodeBatch) -> PolicyOutput:
         """Logits beside the executed actions of the agents before; in row T, where none was, beside action 0."""
         actions = torch.cat([batch.actions, torch.zeros_like(batch.actions[:, :1])], 1)
-        return PolicyOutput(values=self.agents(self.inputs(batch), actions))
+        self.encoded = self.net.encoder(self.inputs(batch))
+        return PolicyOutput(values=self.net.decode(self.encoded, actions))
 
 
 class MATDecController(BasicController):

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
-import torch
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -54,6 +52,8 @@ class EncoderValue(ValuePart):
 class SharedEncoderValue(ValuePart):
     """V_i(o_1, ..., o_n) by a head on the policy's encoder, learnt in the policy's own steps.
 
+    It reads what the encoder said when the policy was last asked of these episodes (``MATController.encoded``).
+
     Args:
         learner, settings, others: see ``ValuePart``.
         controller: whose encoder it is.
@@ -73,12 +73,8 @@ class SharedEncoderValue(ValuePart):
         return learner.make_optimizer([*shared, *self.net.parameters()], self.critic.lr)
 
     def inputs(self, batch: EpisodeBatch) -> Tensor:
-        """What the encoder sees: [B, T+1, A, I]."""
-        return self.controller.inputs(batch)
-
-    def raw(self, net: Any, inputs: Tensor) -> Tensor:
-        """What the head says of encoded observations: [B, T, A]."""
-        return net(self.controller.net.encoder(inputs)).squeeze(-1)
+        """What the encoder has said, without gradient: [B, T+1, A, D]."""
+        return self.controller.encoded.detach()
 
     def before(self, it: Iteration) -> Metrics:
         """The targets' statistics: they stay as they are while the networks learn."""
@@ -88,15 +84,10 @@ class SharedEncoderValue(ValuePart):
     def beside(self, it: Iteration) -> tuple[Tensor, Metrics]:
         """The value loss."""
         weights, (old, target) = self.weights(it), self.normalised(it)
-        value = self.raw(self.net, it.inputs[:, :-1])
+        assert len(self.controller.encoded) == it.batch.n_episodes, "the policy was asked of these episodes last"
+        value = self.raw(self.net, self.controller.encoded[:, :-1])
         loss = masked_mean(self.loss(value, target, old), weights)
         return loss, self.metrics(value - target, loss, taken=value, target=target, mask=weights)
-
-    def fit(self, it: Iteration) -> Metrics:
-        """Fit the head alone, which leaves the policy as it is: beside imitation, whose steps are not its own."""
-        with torch.no_grad():
-            encoded = self.controller.net.encoder(it.inputs)
-        return super().fit(replace(it, inputs=encoded))
 
     def behind(self, it: Iteration) -> Metrics:
         """Nothing: it has learnt with the policy."""

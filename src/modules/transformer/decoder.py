@@ -6,6 +6,7 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from modules.transformer.attention import Attention, Encoder, head, mlp
 
@@ -24,9 +25,10 @@ class DecoderBlock(nn.Module):
         self.mlp = mlp(width)
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(3))
 
-    def forward(self, x: Tensor, z: Tensor, hidden: Tensor) -> Tensor:
-        """Tokens x and encoded observations z [N, A, D], all agents at once: [N, A, D]."""
-        x = self.norms[0](x + self.own(x, x, hidden))
+    def forward(self, entered: Tensor, z: Tensor, hidden: Tensor) -> Tensor:
+        """Tokens as they :meth:`enter` [N, A, 4 D] and encoded observations z [N, A, D], all at once: [N, A, D]."""
+        x, query, memory = self._parts(entered)
+        x = self.norms[0](x + self.own.attend(query, memory, hidden))
         return self._finish(z + self.cross(z, x, hidden))
 
     def enter(self, x: Tensor) -> Tensor:
@@ -42,12 +44,17 @@ class DecoderBlock(nn.Module):
             past: keys and values of both attentions [N, A, 2 D], of the agents before it; its own are written here.
             agent: its number.
         """
-        width, (own, cross) = z.shape[-1], past
-        x, own_query, memory = entered.split([width, width, 2 * width], -1)
+        own, cross = past
+        x, own_query, memory = self._parts(entered)
         own[:, agent : agent + 1] = memory
         x = self.norms[0](x + self.own.attend(own_query, own[:, : agent + 1]))
         cross[:, agent : agent + 1] = self.cross.memory(x)
         return self._finish(z + self.cross.attend(query, cross[:, : agent + 1]))
+
+    @staticmethod
+    def _parts(entered: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        width = entered.shape[-1] // 4
+        return entered.split([width, width, 2 * width], -1)
 
     def _finish(self, x: Tensor) -> Tensor:
         x = self.norms[1](x)
@@ -83,15 +90,29 @@ class Transformer(nn.Module):
         later = torch.ones(n_agents, n_agents, dtype=torch.bool).triu(1)
         self.register_buffer("hidden", later, persistent=False)
 
+    @property
+    def decoder(self) -> list[DecoderBlock]:
+        """Its blocks."""
+        return cast(list[DecoderBlock], list(self.blocks))
+
+    def table(self) -> Tensor:
+        """How every token, the flag first, enters the first block: [1 + U, 4 D]."""
+        return self.decoder[0].enter(self.embed(self.token.weight))
+
     def forward(self, x: Tensor, actions: Tensor) -> Tensor:
         """Inputs [B, T, A, I] and executed actions int64 [B, T, A] -> every agent's logits [B, T, A, U]."""
-        z = self.encoder(x).flatten(0, 1)  # [N, A, D]
+        return self.decode(self.encoder(x), actions)
+
+    def decode(self, z: Tensor, actions: Tensor) -> Tensor:
+        """The same from encoded inputs [B, T, A, D]."""
         flags = torch.zeros_like(actions)
         flags[..., 1:] = 1 + actions[..., :-1]
-        tokens = self.embed(self.token(flags)).view_as(z)
-        for block in self.blocks:
-            tokens = block(tokens, z, self.hidden)
-        return self.head(tokens).view(*x.shape[:-1], -1)
+        table, encoded = self.table(), z.flatten(0, 1)  # [N, A, D]
+        # a product with one-hot rows is this look-up, and has a product as its gradient where a look-up has a sort
+        x = F.one_hot(flags.flatten(0, 1), len(table)).to(table.dtype) @ table
+        for k, block in enumerate(self.decoder):
+            x = block(x if k == 0 else block.enter(x), encoded, self.hidden)
+        return self.head(x).view(*z.shape[:-1], -1)
 
 
 class Decoding:
@@ -104,12 +125,12 @@ class Decoding:
 
     def __init__(self, net: Transformer, x: Tensor) -> None:
         self.net, self.agent = net, 0
-        self.blocks = cast(list[DecoderBlock], list(net.blocks))
+        self.blocks = net.decoder
         self.z = net.encoder(x)  # [N, A, D]
         self.queries = [block.cross.query(self.z) for block in self.blocks]
         shape = (*self.z.shape[:2], 2 * self.z.shape[2])
         self.past = [(self.z.new_empty(shape), self.z.new_empty(shape)) for _ in self.blocks]
-        self.table = self.blocks[0].enter(net.embed(net.token.weight)).unsqueeze(1)  # of every possible token
+        self.table = net.table().unsqueeze(1)
 
     def next(self, previous: Tensor | None) -> Tensor:
         """Logits [N, U] of the next agent; ``previous`` int64 [N] is the action of the one before it."""
