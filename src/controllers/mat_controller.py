@@ -14,7 +14,8 @@ from core.data import EpisodeBatch, PolicyOutput, TeamSpec
 from core.errors import UserError
 from core.kinds import UNIT
 from modules.transformer.attention import NormedAgent, check_heads
-from modules.transformer.decoder import Decoding, Transformer
+from modules.transformer.decoder import Transformer
+from modules.transformer.decoding import Decoding
 
 
 class MATControllerSettings(ControllerSettings):

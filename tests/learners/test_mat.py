@@ -18,7 +18,9 @@ from estimators.masked import masked_mean
 from learners.mat_learner import MATDecLearner, MATDecSettings, MATLearner, MATSettings
 from learners.ppo_learner import PPOLearner, PPOSettings
 from modules.sharing import Grouped
-from modules.transformer import decoder
+from modules.transformer.decoder import Transformer
+from modules.transformer.decoding import Decoding
+from modules.transformer.decoding_kernels import gelu
 
 BASE = {"learner": "mat_learner", "gamma": 0.9, "standardise_rewards": False, "returns": "td_lambda"}
 OBS = 5
@@ -139,16 +141,40 @@ def test_one_pass_says_what_was_said_one_agent_after_another(monkeypatch, sizes,
     """Keys and values that are kept change nothing."""
     spec, said = team(), []
     acting, batch = controller(spec, **sizes), episodes(spec)
-    original = decoder.Decoding.next
-    monkeypatch.setattr(decoder.Decoding, "next", lambda *call: said.append(original(*call)) or said[-1])
+    original = Decoding.next
+    monkeypatch.setattr(Decoding, "next", lambda *call: said.append(original(*call)) or said[-1])
     acting.begin(batch.n_episodes)
     actions = [torch.from_numpy(acting.act(step_of(batch, t), t_env=0, greedy_policy=greedy)) for t in range(3)]
     batch = replace(batch, actions=torch.stack(actions, 1))
     values = acting.forward(batch).values[:, :-1]
     acted = torch.stack(said, 1).view(batch.n_episodes, 3, 3, -1)
-    torch.testing.assert_close(acted.log_softmax(-1), values.log_softmax(-1), rtol=0, atol=1e-6)
+    torch.testing.assert_close(acted.log_softmax(-1), values.log_softmax(-1), rtol=0, atol=5e-6)
     if greedy:
         assert torch.equal(values.masked_fill(~batch.available[:, :-1], -torch.inf).argmax(-1), batch.actions)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(("n_blocks", "n_heads", "width"), [(1, 1, 7), (2, 3, 18)])
+def test_turns_are_the_pass_over_all_agents(dtype, n_blocks, n_heads, width):
+    """By the kernels, and without them where there are none: in double precision, on CUDA."""
+    torch.manual_seed(0)
+    net = Transformer(OBS, n_agents=4, n_actions=3, width=width, n_blocks=n_blocks, n_heads=n_heads).to(dtype)
+    for parameter in net.parameters():
+        torch.nn.init.normal_(parameter, std=0.5)
+    x, actions = torch.randn(6, 4, OBS, dtype=dtype), torch.randint(3, (6, 4))
+    with torch.inference_mode():
+        wanted = net.double()(x[:, None].double(), actions[:, None])[:, 0]
+        decoding = Decoding(net.to(dtype), x)
+        found = torch.stack([decoding.next(actions[:, i - 1] if i else None) for i in range(4)], 1)
+    assert found.dtype == dtype
+    torch.testing.assert_close(found.double(), wanted, rtol=0, atol=2e-5 if dtype == torch.float32 else 1e-12)
+
+
+def test_the_kernels_gelu():
+    x = torch.cat([torch.linspace(-9, 9, 2001), torch.tensor([1e30, -1e30])])
+    found = torch.tensor([gelu(value) for value in x.numpy()])
+    torch.testing.assert_close(found, torch.nn.functional.gelu(x), rtol=2e-6, atol=2e-6)
+    assert math.isnan(gelu(np.float32(np.nan)))
 
 
 def joint(acting, obs, available):

@@ -27,38 +27,15 @@ class DecoderBlock(nn.Module):
 
     def forward(self, entered: Tensor, z: Tensor, hidden: Tensor) -> Tensor:
         """Tokens as they :meth:`enter` [N, A, 4 D] and encoded observations z [N, A, D], all at once: [N, A, D]."""
-        x, query, memory = self._parts(entered)
+        width = z.shape[-1]
+        x, query, memory = entered.split([width, width, 2 * width], -1)
         x = self.norms[0](x + self.own.attend(query, memory, hidden))
-        return self._finish(z + self.cross(z, x, hidden))
+        x = self.norms[1](z + self.cross(z, x, hidden))
+        return self.norms[2](x + self.mlp(x))
 
     def enter(self, x: Tensor) -> Tensor:
         """A token with its query, key and value among the actions: [..., D] -> [..., 4 D]."""
         return torch.cat([x, self.own.query(x), self.own.memory(x)], -1)
-
-    def step(self, entered: Tensor, z: Tensor, query: Tensor, past: tuple[Tensor, Tensor], agent: int) -> Tensor:
-        """The same for one agent.
-
-        Args:
-            entered: [N, 1, 4 D], its token as it enters.
-            z, query: [N, 1, D], its encoded observation, and that as a query.
-            past: keys and values of both attentions [N, A, 2 D], of the agents before it; its own are written here.
-            agent: its number.
-        """
-        own, cross = past
-        x, own_query, memory = self._parts(entered)
-        own[:, agent : agent + 1] = memory
-        x = self.norms[0](x + self.own.attend(own_query, own[:, : agent + 1]))
-        cross[:, agent : agent + 1] = self.cross.memory(x)
-        return self._finish(z + self.cross.attend(query, cross[:, : agent + 1]))
-
-    @staticmethod
-    def _parts(entered: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        width = entered.shape[-1] // 4
-        return entered.split([width, width, 2 * width], -1)
-
-    def _finish(self, x: Tensor) -> Tensor:
-        x = self.norms[1](x)
-        return self.norms[2](x + self.mlp(x))
 
 
 class Transformer(nn.Module):
@@ -113,31 +90,3 @@ class Transformer(nn.Module):
         for k, block in enumerate(self.decoder):
             x = block(x if k == 0 else block.enter(x), encoded, self.hidden)
         return self.head(x).view(*z.shape[:-1], -1)
-
-
-class Decoding:
-    """One action after another, keys and values of those before kept.
-
-    Args:
-        net: whose policy.
-        x: inputs [N, A, I].
-    """
-
-    def __init__(self, net: Transformer, x: Tensor) -> None:
-        self.net, self.agent = net, 0
-        self.blocks = net.decoder
-        self.z = net.encoder(x)  # [N, A, D]
-        self.queries = [block.cross.query(self.z) for block in self.blocks]
-        shape = (*self.z.shape[:2], 2 * self.z.shape[2])
-        self.past = [(self.z.new_empty(shape), self.z.new_empty(shape)) for _ in self.blocks]
-        self.table = net.table().unsqueeze(1)
-
-    def next(self, previous: Tensor | None) -> Tensor:
-        """Logits [N, U] of the next agent; ``previous`` int64 [N] is the action of the one before it."""
-        a, one = self.agent, slice(self.agent, self.agent + 1)
-        x = self.table[:1].expand(len(self.z), -1, -1) if previous is None else self.table[1:][previous]
-        z = self.z[:, one]
-        for k, (block, query, past) in enumerate(zip(self.blocks, self.queries, self.past, strict=True)):
-            x = block.step(x if k == 0 else block.enter(x), z, query[:, one], past, a)
-        self.agent += 1
-        return self.net.head(x).squeeze(1)
