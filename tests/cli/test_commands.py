@@ -135,7 +135,7 @@ def test_print_config_takes_no_setting_for_its_word(cli):
 @pytest.mark.parametrize(
     ("asked", "expected"),
     [
-        ("lr", ["Learning rate", "a number, above 0", "0.0005", "learner q_learner", "qmix 0.0005", "asae 0.0002"]),
+        ("lr", ["Learning rate", "a number, above 0", "0.0005", "learner q_learner", "qmix 0.0005", "asae 0.0005"]),
         ("team.prey.lr", ["Learning rate"]),
         ("seed", ["a whole number, at least 0", "or null", "every run", "default.yaml"]),
         ("mixer", ["qmix or vdn or none", "vdn vdn"]),

@@ -91,8 +91,14 @@ MISTAKES = {
         [*MAPPO, "action_selector=epsilon_greedy"],
         ["action_selector=epsilon_greedy", "ppo_learner", "give action_selector=soft_policies"],
     ),
-    "half a schedule": ([*ASAE, "entropy_anneal_time=9"], ["entropy_coef_finish", "entropy_anneal_time", "both"]),
-    "half of another": ([*ASAE, "entropy_coef_finish=0"], ["entropy_coef_finish", "entropy_anneal_time", "both"]),
+    "half a schedule": (
+        [*ASAE, "recommended=false", "entropy_anneal_time=9"],
+        ["entropy_coef_finish", "entropy_anneal_time", "both"],
+    ),
+    "half of another": (
+        [*ASAE, "recommended=false", "entropy_coef_finish=0"],
+        ["entropy_coef_finish", "entropy_anneal_time", "both"],
+    ),
     "two mistakes": ([*SPREAD, "lr=-1", "gamma=2"], ["lr=-1", "gamma=2", "less than or equal to 1"]),
     "environment's key": ([*SPREAD, "env_args.n_agent=3"], ["env_args.n_agent", "Did you mean 'n_agents'"]),
     "environment's type": ([*SPREAD, "env_args.n_agents=two"], ["env_args.n_agents=two", "valid integer"]),
