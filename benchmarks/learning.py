@@ -57,6 +57,10 @@ ABLATION = {
     "value head": "critic_value_head=true",
 }
 SPREAD = ("env_args.n_agents=3", "t_max=1000000")
+# one network, which must learn who is nearest: config/recommended/spread.yaml
+LONG = """env_args.n_agents=3 t_max=5000000 test_interval=250000
+    parameter_sharing=full batch_size_run=128 lr=0.0007 epochs=10 critic_updates=10
+    entropy_coef=0.01 entropy_coef_finish=0.01"""
 PAPER = ("env_args.n_agents=5", *Choice().settings(1600, 0)[1:])
 
 
@@ -73,6 +77,7 @@ TASKS: dict[str, list[tuple[str, tuple[str, ...]]]] = {
         ("matrix_game", ("env_args.game=two_step", "t_max=20000", "test_interval=1000")),
     ],
     "spread": [("spread", SPREAD)],
+    "spread-long": [("spread", tuple(LONG.split()))],
     "battle": _battles(BATTLES),
     "battle-hard": _battles(HARD_BATTLES),
     "lbf": [("gymma", (f"{LBF}-v3", *FORAGING))],
