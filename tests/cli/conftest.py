@@ -13,6 +13,9 @@ import main
 
 COMPILING = re.compile(r"^(Compiling the kernels|Compiled in).*\n", re.MULTILINE)  # where the cache is empty
 SOURCE = Path(__file__).parents[2] / "src"
+CHATTY = f"""import sys; sys.path.insert(0, {str(SOURCE)!r}); import main; from observers.console import Console
+Console.__init__.__kwdefaults__["every"] = 0.1; sys.exit(main.main(sys.argv[1:]))"""
+"""A program that is main.py, but shows a line every tenth of a second instead of every ten seconds."""
 TINY = ["hidden_dim=8", "test_nepisode=4", "test_interval=400", "runner_log_interval=200", "learner_log_interval=200"]
 
 
@@ -58,10 +61,10 @@ class CommandLine:
     def runs(self):
         return sorted(path.parent for path in self.folder.glob("*/sacred/*/*/*/run.json"))
 
-    def start(self, *words):
+    def start(self, *words, program=(SOURCE / "main.py",)):
         """The same as a process of its own."""
         return subprocess.Popen(
-            [sys.executable, SOURCE / "main.py", *map(str, words)],
+            [sys.executable, *program, *map(str, words)],
             cwd=self.folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
 

@@ -105,7 +105,7 @@ def test_a_reader_that_goes_away_is_a_hangup(cli, tools, hangups, t_max, returne
     words = [*tools.TINY, *RUN[:2], *ALGORITHM[ON], f"t_max={t_max}", "save_model_interval=100000000"]
     before = signal.signal(signal.SIGHUP, hangups)  # a process inherits it
     try:
-        process = cli.start(f"--config={ON}", "--env-config=spread", "with", *words)
+        process = cli.start(f"--config={ON}", "--env-config=spread", "with", *words, program=("-c", tools.CHATTY))
     finally:
         signal.signal(signal.SIGHUP, before)
     try:

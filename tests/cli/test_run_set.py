@@ -174,7 +174,7 @@ def test_stopped_and_started_again_it_goes_on_where_it_was(tmp_path):
         "--seeds",
         "1",
     ]
-    command += ["--scale", "0.1", "--results", "set", *words]
+    command += ["--scale", "0.02", "--results", "set", *words]
     process = subprocess.Popen(
         command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, preexec_fn=heed_interrupts
     )
@@ -188,7 +188,7 @@ def test_stopped_and_started_again_it_goes_on_where_it_was(tmp_path):
     assert "Stopped: the same command goes on from here." in out
     assert "Traceback" not in out
     assert json.loads((folder / "run.json").read_text())["status"] == "INTERRUPTED"
-    again = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=100)
+    again = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=200)
     assert again.returncode == 0, again.stderr
     assert "continued, COMPLETED" in again.stdout
     newest = max(folder.parent.iterdir(), key=lambda path: int(path.name) if path.name.isdigit() else 0)

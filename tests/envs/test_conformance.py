@@ -147,9 +147,8 @@ def test_registered_environments_with_their_own_config(name):
     config = yaml.safe_load((CONFIG_DIR / "envs" / f"{name}.yaml").read_text())
     assert config["env"] == name
     cls = load(REGISTRY, name, "environment")
-    words = (
-        {"batched": False} if name == "vmas" else {}
-    )  # in a batch, VMAS's worlds have a say in each other's contacts
+    # in a batch, VMAS's worlds have a say in each other's contacts; alone, they take long
+    words = {"batched": False, "time_limit": 30} if name == "vmas" else {}
     args = cls.Args(**config["env_args"] | words)
     assert all(field.description for field in cls.Args.model_fields.values())
     env, other = cls(3, args), cls(2, args)
