@@ -199,8 +199,8 @@ def test_battles_are_replayed(make):
     _, it, seeds = gathered(experiment, 4)
     late = it.active.clone()
     late[:, :5] = False
-    some = some_decisions(late, 40, np.random.default_rng(0))
-    truth = truth_of(experiment, it, seeds, some, copies=4, horizon=12)
+    some = some_decisions(late, 24, np.random.default_rng(0))
+    truth = truth_of(experiment, it, seeds, some, copies=2, horizon=10)
     assert np.isfinite(truth.advantage).all()
     assert (truth.advantage != 0).any()
     assert truth.value.std() > 0
