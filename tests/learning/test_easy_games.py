@@ -76,6 +76,19 @@ def test_penalty_game_without_penalty(learner):
         assert stats.returns["agents"].mean() == 250
 
 
+@pytest.mark.parametrize(
+    ("learner", "game", "t_max", "reached"),
+    [
+        ("mappo", ["env_args.game=climbing"], 32_000, 175),
+        ("ia2c", ["env_args.game=penalty", "env_args.k=-25"], 8000, 50),
+    ],
+)
+def test_policy_gradients_end_where_no_agent_gains_alone(learner, game, t_max, reached):
+    """Of climbing 7 a round, not 11; of penalty 2, not 10: from uniform policies both steps towards the best cost."""
+    words = [*game, "test_nepisode=1", "parameter_sharing=none"]
+    assert final_test(learner, "matrix_game", words, seed=1, t_max=t_max).returns["agents"].mean() == reached
+
+
 @pytest.mark.usefixtures("toy_env")
 @pytest.mark.parametrize("learner", LEARNERS)
 def test_every_agent_follows_its_hint(learner):
