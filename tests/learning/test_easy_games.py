@@ -79,7 +79,7 @@ def test_penalty_game_without_penalty(learner):
 @pytest.mark.parametrize(
     ("learner", "game", "t_max", "reached"),
     [
-        ("mappo", ["env_args.game=climbing"], 32_000, 175),
+        pytest.param("mappo", ["env_args.game=climbing"], 32_000, 175, marks=pytest.mark.slow),
         ("ia2c", ["env_args.game=penalty", "env_args.k=-25"], 8000, 50),
     ],
 )
