@@ -1,6 +1,5 @@
 """docs/extending.md, followed as it stands in a copy of the project: files written, lines added, commands run."""
 
-import contextlib
 import os
 import re
 import shlex
@@ -16,19 +15,7 @@ PAGE = (ROOT / "docs" / "extending.md").read_text()
 FILES = dict(re.findall(r"^`([\w/]+\.(?:py|yaml))`[^\n]*:\n\n```\w+\n(.*?)```", PAGE, re.DOTALL | re.MULTILINE))
 LINES = re.findall(r"^Into `REGISTRY` of `([\w/]+\.py)`.*?```python\n(.*?)```", PAGE, re.DOTALL | re.MULTILINE)
 COMMANDS = re.findall(r"^    python (.+)$", PAGE, re.MULTILINE)
-COMPILED = (".pyc", ".nbi", ".nbc")
 QUICK = ["t_max=300", "test_nepisode=2", "test_interval=100000", "hidden_dim=8", "save_model=false"]
-
-
-def unfinished(folder, names):
-    """What processes that run beside this one just write."""
-    return [name for name in names if Path(folder).name == "__pycache__" and not name.endswith(COMPILED)]
-
-
-def copy(source, copied):
-    """Copy a file, with its time; of compiled ones those that are not replaced at this moment."""
-    with contextlib.suppress(*([FileNotFoundError] if source.endswith(COMPILED) else [])):
-        shutil.copy2(source, copied)
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +23,7 @@ def project(tmp_path_factory):
     """The project with both walk-throughs followed."""
     folder = tmp_path_factory.mktemp("project")
     for name in ("src", "tests"):
-        shutil.copytree(ROOT / name, folder / name, ignore=unfinished, copy_function=copy)
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", folder)
     for name, text in FILES.items():
         assert not (folder / name).exists(), "new"

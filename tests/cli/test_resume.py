@@ -103,6 +103,7 @@ def test_sigterm_then_resume_equals_the_uninterrupted_run(cli, tools, algorithm)
 )
 def test_a_reader_that_goes_away_is_a_hangup(cli, tools, hangups, t_max, returned, status):
     words = [*tools.TINY, *RUN[:2], *ALGORITHM[ON], f"t_max={t_max}", "save_model_interval=100000000"]
+    words += ["log_interval=250"]  # so that there is a line to write
     before = signal.signal(signal.SIGHUP, hangups)  # a process inherits it
     try:
         process = cli.start(f"--config={ON}", "--env-config=spread", "with", *words, program=("-c", tools.CHATTY))
