@@ -21,7 +21,7 @@ class Constant(nn.Module):
         super().__init__()
         self.value = nn.Parameter(torch.tensor(float(value)))
 
-    def forward(self, inputs):
+    def forward(self, inputs, packing=None):
         return self.value.expand(*inputs.shape[:-1], 1)
 
 

@@ -164,7 +164,7 @@ class BasicController:
 
     def forward(self, batch: EpisodeBatch) -> PolicyOutput:
         """Run the networks over whole episodes."""
-        return PolicyOutput(values=self.agents(self.inputs(batch)))
+        return PolicyOutput(values=self.agents(self.inputs(batch), packing=batch.packing))
 
     def log_policy(self, batch: EpisodeBatch, *, t_env: int) -> Tensor:
         """Log-probabilities of the policy that acts at ``t_env``: [B, T+1, A, U]."""
@@ -172,7 +172,7 @@ class BasicController:
 
     def log_policy_of(self, group: int, batch: EpisodeBatch, *, t_env: int) -> Tensor:
         """As :meth:`log_policy` of the agents of one group, who alone are in ``batch``: [B, T+1, A', U]."""
-        values = self.agents.nets[group](self.inputs(batch, group=group))
+        values = self.agents.of_group(group, self.inputs(batch, group=group), packing=batch.packing)
         return policy_log_probs(values, batch.available, self.epsilon(t_env))
 
     def state_dict(self) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from controllers.basic_controller import BasicController, ControllerSettings
 from core.data import EpisodeBatch, PolicyOutput, TeamSpec
 from core.errors import UserError
 from core.kinds import UNIT
+from core.packing import packed
 from modules.transformer.attention import NormedAgent, check_heads
 from modules.transformer.decoder import Transformer
 from modules.transformer.decoding import Decoding
@@ -82,8 +83,9 @@ class MATController(BasicController):
     def forward(self, batch: EpisodeBatch) -> PolicyOutput:
         """Logits beside the executed actions of the agents before; in row T, where none was, beside action 0."""
         actions = torch.cat([batch.actions, torch.zeros_like(batch.actions[:, :1])], 1)
-        self.encoded = self.net.encoder(self.inputs(batch))
-        return PolicyOutput(values=self.net.decode(self.encoded, actions))
+        packing = batch.packing
+        self.encoded = packed(packing, self.net.encoder, self.inputs(batch))
+        return PolicyOutput(values=packed(packing, self.net.decode, self.encoded, actions))
 
 
 class MATDecController(BasicController):

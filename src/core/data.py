@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from core.kinds import DTYPE, UNIT, Kind
+from core.packing import Packing
 
 Metrics = dict[str, float | Tensor]
 """Name -> value. Learners leave scalars as tensors; the sink makes numbers of them once."""
@@ -180,6 +181,16 @@ class EpisodeBatch:
     def n_steps(self) -> int:
         """T."""
         return self.mask.shape[1]
+
+    @property
+    def rows(self) -> Tensor:
+        """Rows that were seen: the real steps, and the one behind the last, bool [B, T+1]."""
+        return torch.cat([torch.ones_like(self.mask[:, :1]), self.mask], 1)
+
+    @property
+    def packing(self) -> Packing | None:
+        """Those of :attr:`rows` that are real."""
+        return Packing.of(self.rows)
 
     def last_actions(self, kind: Kind) -> Tensor:
         """One-hot last actions, beside numbers of that kind: [B, T+1, A, U]; zeros before the first."""

@@ -13,6 +13,7 @@ from components.target import Target
 from controllers.basic_controller import BasicController
 from core.data import EpisodeBatch, Metrics, TeamSpec
 from core.kinds import UNIT
+from core.packing import Packing, packed
 from estimators.masked import masked_mean
 from estimators.returns import continues_from_mask, lambda_returns
 from learners.base import BaseLearner, LearnerSettings
@@ -91,19 +92,19 @@ class QLearner(BaseLearner):
 
     def train(self, batch: EpisodeBatch, *, t_env: int) -> Metrics:
         """One update from sampled episodes."""
-        inputs = self.controller.inputs(batch)
-        q = self.controller.agents(inputs)  # [B, T+1, A, U]
+        inputs, packing, steps = self.controller.inputs(batch), batch.packing, Packing.of(batch.mask)
+        q = self.controller.agents(inputs, packing=packing)  # [B, T+1, A, U]
         taken = q[:, :-1].gather(-1, batch.actions.unsqueeze(-1)).squeeze(-1)  # [B, T, A]
         with torch.no_grad():
-            target_q = self.target.net["agents"](inputs)[:, 1:]
+            target_q = self.target.net["agents"](inputs, packing=packing)[:, 1:]
             chooser = q[:, 1:] if self.settings.double_q else target_q
             best = greedy(chooser, batch.available[:, 1:])
             following = target_q.gather(-1, best.unsqueeze(-1)).squeeze(-1)
-            bootstrap = self.target.net["mixer"](following, batch.state[:, 1:])
+            bootstrap = packed(steps, self.target.net["mixer"], following, batch.state[:, 1:])
             if self.settings.bound_targets:
                 bootstrap = bootstrap.clamp(*self.value_range())
             target = self._targets(batch, bootstrap)
-        mixed = self.mixer(taken, batch.state[:, :-1])
+        mixed = packed(steps, self.mixer, taken, batch.state[:, :-1])
         error = mixed - target
         loss = masked_mean(error**2, batch.mask)
         grad_norm = self.optimizer.step(loss)

@@ -9,11 +9,13 @@ on CUDA and in other precisions than single.
 
 from __future__ import annotations
 
+from itertools import accumulate
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+from torch.nn.utils.rnn import PackedSequence
 
 from modules.gru_kernels import backward_step, forward_step, input_gradients
 
@@ -29,67 +31,93 @@ class SequenceGRU(nn.GRU):
     def __init__(self, input_dim: int, hidden_dim: int) -> None:
         super().__init__(input_dim, hidden_dim)
 
-    def sequence(self, x: Tensor) -> Tensor:
-        """Inputs [T, N, I] -> hidden states [T, N, H]."""
+    def sequence(self, x: Tensor, sizes: list[int]) -> Tensor:
+        """All steps of sequences of different lengths.
+
+        Args:
+            x: [P, I], the first step of all sequences, then the second of those that have one, ...
+            sizes: sequences of each step, which never grow; those that go on are the first of the step before.
+
+        Returns:
+            hidden states [P, H]
+        """
         weights = (self.weight_ih_l0, self.weight_hh_l0, self.bias_ih_l0, self.bias_hh_l0)
         if x.is_cuda or x.dtype != torch.float32:
-            return super().forward(x)[0]
+            return super().forward(PackedSequence(x, torch.tensor(sizes)))[0].data
         if torch.is_grad_enabled():
-            return _Sequence.apply(x, *weights)
-        return _forward(x, *weights, keep=False)[0]
+            return _Sequence.apply(x, sizes, *weights)
+        return _forward(x, sizes, *weights, keep=False)[0]
 
     def step(self, x: Tensor, h: Tensor) -> Tensor:
         """One step: input [N, I], hidden state [N, H] -> next hidden state [N, H]."""
         return torch.gru_cell(x, h, self.weight_ih_l0, self.weight_hh_l0, self.bias_ih_l0, self.bias_hh_l0)
 
 
+def _before(hidden: Any, sizes: list[int]) -> list[Any]:
+    """The states before each step, of the sequences that have it: views of hidden, whose first rows are h_0."""
+    starts = accumulate([0, sizes[0], *sizes])
+    return [hidden[start : start + size] for start, size in zip(starts, sizes, strict=False)]
+
+
+def _after(rows: Any, sizes: list[int]) -> list[Any]:
+    """The rows of each step: views of the P rows of all steps."""
+    return [rows[end - size : end] for end, size in zip(accumulate(sizes), sizes, strict=True)]
+
+
 def _forward(
-    x: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor, *, keep: bool
+    x: Tensor, sizes: list[int], w_ih: Tensor, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor, *, keep: bool
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """Hidden states [T, N, H]; if kept, h with h_0 [T+1, N, H], gates r|z|n and m = W_hn h + b_hn [T, N, 3H]."""
-    n_steps, n_rows, _ = x.shape
-    n_hidden = w_hh.shape[1]
+    """Hidden states [P, H]; if kept, h with h_0 [N+P, H], gates r|z|n and m = W_hn h + b_hn [P, 3H]."""
+    first, n_hidden = sizes[0], w_hh.shape[1]
     both = slice(0, 2 * n_hidden)
     bias = torch.cat([b_ih[both] + b_hh[both], b_ih[2 * n_hidden :], b_hh[2 * n_hidden :]])
-    gates = torch.mm(x.reshape(n_steps * n_rows, -1), w_ih.t()).view(n_steps, n_rows, 3 * n_hidden)
-    hidden = x.new_empty(n_steps + 1, n_rows, n_hidden)
-    hidden[0] = 0
-    recurrent = x.new_empty(n_steps if keep else 1, n_rows, 3 * n_hidden)
-    w_t, states, products = w_hh.t(), hidden.unbind(0), recurrent.unbind(0)
-    arrays = hidden.numpy(), gates.numpy()
-    places, offsets = [product.numpy() for product in products], bias.numpy()
-    for t in range(n_steps):
-        k = t if keep else 0
-        torch.mm(states[t], w_t, out=products[k])
-        forward_step(t, *arrays, places[k], offsets)
-    return hidden[1:], (hidden, gates, recurrent)
+    gates = torch.mm(x, w_ih.t())
+    hidden = x.new_empty(first + len(x), n_hidden)
+    hidden[:first] = 0
+    recurrent = x.new_empty(len(x) if keep else first, 3 * n_hidden)
+    w_t, offsets = w_hh.t(), bias.numpy()
+    products = _after(recurrent, sizes) if keep else [recurrent[:size] for size in sizes]
+    of_steps = zip(
+        *(_before(hidden, sizes), products),
+        *(_before(hidden.numpy(), sizes), _after(hidden[first:].numpy(), sizes), _after(gates.numpy(), sizes)),
+        strict=True,
+    )
+    for state, product, *arrays in of_steps:
+        torch.mm(state, w_t, out=product)
+        forward_step(*arrays, product.numpy(), offsets)
+    return hidden[first:], (hidden, gates, recurrent)
 
 
 class _Sequence(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor) -> Tensor:
-        out, (hidden, gates, recurrent) = _forward(x, w_ih, w_hh, b_ih, b_hh, keep=True)
+    def forward(
+        ctx: Any, x: Tensor, sizes: list[int], w_ih: Tensor, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor
+    ) -> Tensor:
+        out, (hidden, gates, recurrent) = _forward(x, sizes, w_ih, w_hh, b_ih, b_hh, keep=True)
         ctx.save_for_backward(x, w_ih, w_hh, hidden, gates, recurrent)
+        ctx.sizes = sizes
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
         x, w_ih, w_hh, hidden, gates, recurrent = ctx.saved_tensors
-        n_steps, n_rows, n_hidden = grad_out.shape
+        sizes, n_hidden = ctx.sizes, grad_out.shape[1]
         factors = torch.empty_like(gates)
-        carried = grad_out.clone(memory_format=torch.contiguous_format)  # becomes the whole gradient of h_t
-        arrays = tuple(each.numpy() for each in (hidden, gates, recurrent, carried, factors))
-        carried_steps, factor_steps = carried.unbind(0), factors.unbind(0)
-        for t in range(n_steps - 1, -1, -1):
-            backward_step(t, *arrays)
+        carried = torch.empty_like(hidden)  # becomes the whole gradient of every state
+        carried[: sizes[0]], carried[sizes[0] :] = 0, grad_out
+        of_states = carried[sizes[0] :]
+        numbers = [each.numpy() for each in (hidden, gates, recurrent, of_states, factors, carried)]
+        arrays = [of(each, sizes) for of, each in zip((_before, *[_after] * 4, _before), numbers, strict=True)]
+        earlier, of_gates = _before(carried, sizes), _after(factors, sizes)
+        for t in range(len(sizes) - 1, -1, -1):
+            backward_step(*(each[t] for each in arrays))
             if t > 0:
-                carried_steps[t - 1].addmm_(factor_steps[t], w_hh)
-        grads = factors.view(n_steps * n_rows, 3 * n_hidden)  # of the recurrent pre-activations
-        grad_w_hh = grads.t() @ hidden[:-1].reshape(-1, n_hidden)
-        grad_b_hh = grads.sum(0)
-        input_gradients(carried.numpy(), gates.numpy(), factors.numpy())  # now of the input gates
-        grad_w_ih = grads.t() @ x.reshape(n_steps * n_rows, -1)
-        grad_b_ih = torch.cat([grad_b_hh[: 2 * n_hidden], grads[:, 2 * n_hidden :].sum(0)])
-        grad_x = (grads @ w_ih).view_as(x) if ctx.needs_input_grad[0] else None
-        return grad_x, grad_w_ih, grad_w_hh, grad_b_ih, grad_b_hh
+                earlier[t].addmm_(of_gates[t], w_hh)
+        grad_w_hh = factors.t() @ torch.cat(_before(hidden, sizes))
+        grad_b_hh = factors.sum(0)
+        input_gradients(of_states.numpy(), gates.numpy(), factors.numpy())  # factors are of the input gates now
+        grad_w_ih = factors.t() @ x
+        grad_b_ih = torch.cat([grad_b_hh[: 2 * n_hidden], factors[:, 2 * n_hidden :].sum(0)])
+        grad_x = factors @ w_ih if ctx.needs_input_grad[0] else None
+        return grad_x, None, grad_w_ih, grad_w_hh, grad_b_ih, grad_b_hh

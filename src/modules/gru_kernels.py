@@ -43,13 +43,15 @@ def sigmoid(x: np.float32) -> np.float32:
 
 
 @vector_kernel
-def forward_step(t: int, hidden: np.ndarray, gates: np.ndarray, recurrent: np.ndarray, bias: np.ndarray) -> None:
-    """From the products of step ``t`` to its gates, m and the next hidden state.
+def forward_step(
+    before: np.ndarray, after: np.ndarray, gates: np.ndarray, recurrent: np.ndarray, bias: np.ndarray
+) -> None:
+    """From the products of one step to its gates, m and the next hidden state.
 
     Args:
-        t: the step.
-        hidden: float32 [T+1, N, H], h_0 first; entry t + 1 is written.
-        gates: float32 [T, N, 3H], W x on entry, r | z | n on return.
+        before: float32 [N, H], hidden states.
+        after: float32 [N, H], is written.
+        gates: float32 [N, 3H], W x on entry, r | z | n on return.
         recurrent: float32 [N, 3H], W h' on entry; on return m stands in the last third.
         bias: float32 [4H]: of r and z (both sides' sum), of n's input side, of m.
     """
@@ -57,10 +59,10 @@ def forward_step(t: int, hidden: np.ndarray, gates: np.ndarray, recurrent: np.nd
     size = width // 3
     of_rz, of_n, of_m = bias[: 2 * size], bias[2 * size : 3 * size], bias[3 * size :]
     for row in range(n_rows):
-        g, w = gates[t, row], recurrent[row]
+        g, w = gates[row], recurrent[row]
         r, z, n = g[:size], g[size : 2 * size], g[2 * size :]
         rz, m = g[: 2 * size], w[2 * size :]
-        before, after = hidden[t, row], hidden[t + 1, row]
+        h, new = before[row], after[row]
         for k in range(2 * size):  # short loops, so that each becomes vector instructions
             rz[k] = sigmoid(rz[k] + w[k] + of_rz[k])
         for k in range(size):
@@ -68,39 +70,42 @@ def forward_step(t: int, hidden: np.ndarray, gates: np.ndarray, recurrent: np.nd
         for k in range(size):
             n[k] = tanh(n[k] + of_n[k] + r[k] * m[k])
         for k in range(size):
-            after[k] = n[k] + z[k] * (before[k] - n[k])
+            new[k] = n[k] + z[k] * (h[k] - n[k])
 
 
 @vector_kernel
 def backward_step(
-    t: int, hidden: np.ndarray, gates: np.ndarray, recurrent: np.ndarray, carried: np.ndarray, out: np.ndarray
+    before: np.ndarray,
+    gates: np.ndarray,
+    recurrent: np.ndarray,
+    carried: np.ndarray,
+    out: np.ndarray,
+    earlier: np.ndarray,
 ) -> None:
-    """From the whole gradient of h_t to those of the pre-activations of r and z and of m; pass on z's share.
+    """From the whole gradient of h to those of the pre-activations of r and z and of m; pass on z's share.
 
     Args:
-        t: the step.
-        hidden: float32 [T+1, N, H], h_0 first.
-        gates: float32 [T, N, 3H], r | z | n.
-        recurrent: float32 [T, N, 3H], m in the last third.
-        carried: float32 [T, N, H], the gradients of the hidden states; entry t - 1 gets what flows through z.
-        out: float32 [T, N, 3H]; entry t is written.
+        before: float32 [N, H], hidden states before the step.
+        gates: float32 [N, 3H], r | z | n.
+        recurrent: float32 [N, 3H], m in the last third.
+        carried: float32 [N, H], the gradients of the hidden states behind the step.
+        out: float32 [N, 3H], is written.
+        earlier: float32 [N, H], the gradients of those before it; what flows through z is added.
     """
-    n_rows, size = carried.shape[1:]
+    n_rows, size = carried.shape
     for row in range(n_rows):
-        g, o = gates[t, row], out[t, row]
+        g, o = gates[row], out[row]
         r, z, n = g[:size], g[size : 2 * size], g[2 * size :]
         of_r, of_z, of_m = o[:size], o[size : 2 * size], o[2 * size :]
-        m, h, c = recurrent[t, row, 2 * size :], hidden[t, row], carried[t, row]
+        m, h, c, e = recurrent[row, 2 * size :], before[row], carried[row], earlier[row]
         for k in range(size):
             of_z[k] = c[k] * (h[k] - n[k]) * z[k] * (ONE - z[k])
         for k in range(size):
             of_m[k] = c[k] * (ONE - z[k]) * (ONE - n[k] * n[k]) * r[k]
         for k in range(size):
             of_r[k] = of_m[k] * m[k] * (ONE - r[k])
-        if t > 0:
-            before = carried[t - 1, row]
-            for k in range(size):
-                before[k] += c[k] * z[k]
+        for k in range(size):
+            e[k] += c[k] * z[k]
 
 
 @vector_kernel
@@ -108,14 +113,13 @@ def input_gradients(carried: np.ndarray, gates: np.ndarray, out: np.ndarray) -> 
     """Replace the last third of ``out`` by the gradient of the input side of n: d h_t (1 - z) (1 - n^2).
 
     Args:
-        carried: float32 [T, N, H], the whole gradient of h_t.
-        gates: float32 [T, N, 3H], r | z | n.
-        out: float32 [T, N, 3H], changed in place.
+        carried: float32 [P, H], the whole gradient of the hidden states.
+        gates: float32 [P, 3H], r | z | n.
+        out: float32 [P, 3H], changed in place.
     """
-    n_steps, n_rows, size = carried.shape
-    for t in range(n_steps):
-        for row in range(n_rows):
-            z, n = gates[t, row, size : 2 * size], gates[t, row, 2 * size :]
-            o, c = out[t, row, 2 * size :], carried[t, row]
-            for k in range(size):
-                o[k] = c[k] * (ONE - z[k]) * (ONE - n[k] * n[k])
+    n_rows, size = carried.shape
+    for row in range(n_rows):
+        z, n = gates[row, size : 2 * size], gates[row, 2 * size :]
+        o, c = out[row, 2 * size :], carried[row]
+        for k in range(size):
+            o[k] = c[k] * (ONE - z[k]) * (ONE - n[k] * n[k])

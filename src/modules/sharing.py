@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from functools import partial
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from core.errors import UserError
+from core.packing import Packing, packed
 
 Sharing = Literal["full", "none", "types"] | tuple[int, ...]
 
@@ -54,30 +56,42 @@ class Grouped(nn.Module):
     def __init__(self, make: Callable[[list[int]], nn.Module], groups: list[list[int]]) -> None:
         super().__init__()
         self.nets = nn.ModuleList(make(agents) for agents in groups)
+        self.recurrent = any(getattr(net, "recurrent", False) for net in self.nets)
         order = torch.tensor([agent for agents in groups for agent in agents])
         self.register_buffer("inverse", order.argsort(), persistent=False)
         for k, agents in enumerate(groups):
             self.register_buffer(f"agents_{k}", torch.tensor(agents), persistent=False)
 
-    def forward(self, x: Tensor, *rest: Tensor) -> Tensor:
-        """Call every network on its agents of ``x`` (axis 2) and on ``rest`` as it is; join along axis 2."""
-        return self._each("__call__", x, *rest)
+    def forward(self, x: Tensor, *rest: Tensor, packing: Packing | None = None) -> Tensor:
+        """Call every network on its agents of ``x`` (axis 2) and on ``rest`` as it is; join along axis 2.
 
-    def enumerate(self, x: Tensor, *rest: Tensor) -> Tensor:
-        """As :meth:`forward`, calling the networks' ``enumerate`` (critics)."""
-        return self._each("enumerate", x, *rest)
+        All begin with axes B and T, of which ``packing`` says what is real; the rest of what is returned is zero then.
+        """
+        return packed(packing, partial(self._each, "__call__", **self._sizes(packing)), x, *rest)
 
-    def value(self, x: Tensor, *rest: Tensor) -> Tensor:
+    def of_group(self, group: int, x: Tensor, *, packing: Packing | None = None) -> Tensor:
+        """As :meth:`forward`, of one network, all of whose agents are in ``x``."""
+        return packed(packing, partial(self.nets[group], **self._sizes(packing)), x)
+
+    def enumerate(self, own: Tensor, shared: Tensor, actions: Tensor, *, packing: Packing | None = None) -> Tensor:
+        """As :meth:`forward`, calling the networks' ``enumerate`` (critics); ``actions`` are those of every row."""
+        return packed(packing, partial(self._each, "enumerate", partner_actions=actions), own, shared)
+
+    def value(self, x: Tensor, *rest: Tensor, packing: Packing | None = None) -> Tensor:
         """As :meth:`forward`, calling the networks' ``value`` (critics with a value head)."""
-        return self._each("value", x, *rest)
+        return packed(packing, partial(self._each, "value"), x, *rest)
 
-    def _each(self, method: str, x: Tensor, *rest: Tensor) -> Tensor:
+    def _sizes(self, packing: Packing | None) -> dict[str, Any]:
+        """What networks with memory must know of packed rows."""
+        return {} if packing is None or not self.recurrent else {"sizes": packing.sizes}
+
+    def _each(self, method: str, x: Tensor, *rest: Tensor, **named: Any) -> Tensor:
         if len(self.nets) == 1:
-            return getattr(self.nets[0], method)(x, *rest)
+            return getattr(self.nets[0], method)(x, *rest, **named)
         outs = []
         for k, net in enumerate(self.nets):
             agents = self.get_buffer(f"agents_{k}")
-            outs.append(getattr(net, method)(x.index_select(2, agents), *rest))
+            outs.append(getattr(net, method)(x.index_select(2, agents), *rest, **named))
         return torch.cat(outs, dim=2).index_select(2, self.get_buffer("inverse"))
 
     def step(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:

@@ -26,7 +26,7 @@ STAGES = torch.tensor([[[0.0, 0], [0, 0]], [[7, 7], [7, 7]], [[0, 1], [1, 8]]])
 class Exact(nn.Module):
     """The critic that knows the payoffs of climbing."""
 
-    def forward(self, own, shared, joint):
+    def forward(self, own, shared, joint, packing=None):
         beside = torch.stack([PAYOFF[:, joint[..., 1]].movedim(0, -1), PAYOFF[joint[..., 0]]], 2)
         return beside  # [B, T, A, M, U]
 
@@ -125,7 +125,7 @@ def test_an_exact_critic_is_right_about_everything(make, capsys):
     experiment = make("matrix_game", *ONE_STEP, "marginal=exact", "obs_individual_obs=false")
     (team,) = experiment.teams.values()
     net = Exact()
-    net.enumerate = lambda own, shared, partners: torch.stack(
+    net.enumerate = lambda own, shared, partners, packing=None: torch.stack(
         [PAYOFF[:, partners[0, :, 1]].t(), PAYOFF[partners[1, :, 0]]]
     ).expand(*shared.shape[:2], -1, -1, -1)
     team.learner.critic.net = net

@@ -12,6 +12,7 @@ import learners
 from components import checkpoint
 from contract_helpers import Recorder
 from core.errors import UserError
+from core.packing import Packing
 from core.registry import load
 from core.settings import config_names, config_path, read_yaml
 
@@ -289,6 +290,30 @@ def test_padding_has_no_influence(make_experiment, algorithm):
             batch = spoil(batch)
         team.learner.observe(batch)
         metrics = team.learner.train(batch, t_env=0)
+        results.append((weights(experiment), {k: torch.as_tensor(v) for k, v in metrics.items()}))
+    assert_equal_up_to_rounding(*results)
+
+
+@pytest.mark.parametrize("words", [["use_rnn=true"], ["use_rnn=false", "parameter_sharing=none"]], ids=str)
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_networks_leave_the_padding_out(make_experiment, monkeypatch, algorithm, words):
+    """What they learn from the real rows alone is what they learn from all, which are masked."""
+    if controller_of(algorithm).one_network:
+        words = []
+    results = []
+    for packs in (True, False):
+        experiment, found, of = make_experiment(algorithm, "env_args.limit=9", *words), [], Packing.of
+
+        def spy(real, packs=packs, found=found, of=of):
+            found.append(of(real) if packs else None)
+            return found[-1]
+
+        batch = experiment.runner.collect(experiment.controllers, 16, t_env=0)[0]["agents"]
+        with monkeypatch.context() as patched:
+            patched.setattr(Packing, "of", spy)
+            experiment.teams["agents"].learner.observe(batch)
+            metrics = experiment.teams["agents"].learner.train(batch, t_env=0)
+        assert any(found) == packs
         results.append((weights(experiment), {k: torch.as_tensor(v) for k, v in metrics.items()}))
     assert_equal_up_to_rounding(*results)
 

@@ -17,7 +17,7 @@ class Table(nn.Module):
         super().__init__()
         self.values = nn.Parameter(values.clone())
 
-    def forward(self, x):
+    def forward(self, x, packing=None):
         return torch.einsum("btas,sau->btau", x, self.values)
 
 
@@ -29,15 +29,15 @@ class TableCritic(nn.Module):
         self.values = nn.Parameter(values.clone())
         self.state_values = nn.Parameter(torch.zeros(S, A) if state_values is None else state_values.clone())
 
-    def value(self, own, shared):
+    def value(self, own, shared, packing=None):
         return torch.einsum("bts,sa->bta", shared, self.state_values).unsqueeze(-1)
 
-    def forward(self, own, shared, joint):
+    def forward(self, own, shared, joint, packing=None):
         per_state = torch.einsum("bts,sapu->btapu", shared, self.values)
         partner = joint.flip(-1).transpose(2, 3)  # [B, T, A, M]
         return per_state.gather(3, partner.unsqueeze(-1).expand(*partner.shape, U))
 
-    def enumerate(self, own, shared, partner_actions):
+    def enumerate(self, own, shared, partner_actions, packing=None):
         per_state = torch.einsum("bts,sapu->btapu", shared, self.values)
         return torch.stack([per_state[:, :, a, partner_actions[a, :, 1 - a]] for a in range(A)], dim=2)
 

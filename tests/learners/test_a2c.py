@@ -7,6 +7,7 @@ import torch
 
 from components.target import Target
 from learners.ppo_learner import PPOLearner
+from modules.sharing import Grouped
 from sequential_tools import climbing, make
 
 A2C = {"surrogate": "policy_gradient", "epochs": 1}
@@ -26,7 +27,7 @@ def trained(learner, batch, n=1):
 
 def values_of(learner, table):
     """A critic that is a table: [S]."""
-    learner.critic.raw = lambda net, inputs: (inputs[..., : len(table)] * table).sum(-1)
+    learner.critic.raw = lambda net, inputs, real: (inputs[..., : len(table)] * table).sum(-1)
     return learner
 
 
@@ -47,7 +48,7 @@ def test_the_gradient_of_climbing(world, seen):
 def test_a_reward_of_one_for_ever_is_worth_ten(world):
     settings = {"target_critic": True, "q_nstep": 2, "critic_input": "state"}
     learner = make(world, PPOLearner, critic_agent_id=False, **settings, **A2C)
-    learner.critic.net = torch.nn.Linear(world.S, 1, bias=False)
+    learner.critic.net = Grouped(lambda agents: torch.nn.Linear(world.S, 1, bias=False), [[0, 1]])
     learner.critic.target = Target(learner.critic.net, 0.5)
     learner.critic.optimizer = learner.make_optimizer(list(learner.critic.net.parameters()), 0.3)
     batch = world.batch([[0, 1, 0], [1, 0, 1]], [2, 2], [False, False])

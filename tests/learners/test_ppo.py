@@ -22,7 +22,7 @@ class ValueTable(nn.Module):
         super().__init__()
         self.values = nn.Parameter(values.clone())
 
-    def forward(self, inputs):  # [B, T, A, S + A], state first
+    def forward(self, inputs, packing=None):  # [B, T, A, S + A], state first
         return torch.einsum("btas,sa->bta", inputs[..., : len(self.values)], self.values).unsqueeze(-1)
 
 

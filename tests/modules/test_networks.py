@@ -8,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from torch.nn.utils.rnn import PackedSequence
 
 from estimators.credit import joint_actions_of_partners
 from modules.agents.rnn_agent import RNNAgent
@@ -21,15 +22,18 @@ F64 = torch.float64
 
 
 class TestGRU:
-    @pytest.mark.parametrize(("n_steps", "n_rows"), [(1, 1), (1, 4), (7, 1), (9, 5)])
+    @pytest.mark.parametrize("sizes", [[1], [4], [1] * 7, [5] * 9, [5, 5, 3, 1, 1], [6, 2], [4, 3, 2, 1]])
     @pytest.mark.parametrize("dtype", [torch.float32, F64])
-    def test_values_and_all_gradients_equal_nn_gru(self, n_steps, n_rows, dtype):
+    def test_values_and_all_gradients_equal_nn_gru(self, sizes, dtype):
         ours, reference = SequenceGRU(3, 4).to(dtype), nn.GRU(3, 4).to(dtype)
         reference.load_state_dict(ours.state_dict())
-        x = torch.randn(n_steps, n_rows, 3, dtype=dtype)
+        x = torch.randn(sum(sizes), 3, dtype=dtype)
         inputs = [x.clone().requires_grad_(), x.clone().requires_grad_()]
-        weight = torch.randn(n_steps, n_rows, 4, dtype=dtype)
-        outs = [ours.sequence(inputs[0]), reference(inputs[1])[0]]
+        weight = torch.randn(sum(sizes), 4, dtype=dtype)
+        packed = PackedSequence(inputs[1], torch.tensor(sizes))
+        outs = [ours.sequence(inputs[0], sizes), reference(packed)[0].data]
+        with torch.no_grad():
+            torch.testing.assert_close(ours.sequence(x, sizes), outs[0], rtol=0, atol=0)
         for out in outs:
             (out**2 * weight).sum().backward()
         tolerance = {"rtol": 1e-9, "atol": 1e-10} if dtype == F64 else {"rtol": 2e-5, "atol": 2e-5}
@@ -40,17 +44,17 @@ class TestGRU:
 
     def test_large_gates_saturate_without_nan(self):
         gru = SequenceGRU(3, 4)
-        x = (torch.randn(5, 2, 3) * 1e4).requires_grad_()
-        out = gru.sequence(x)
+        x = (torch.randn(10, 3) * 1e4).requires_grad_()
+        out = gru.sequence(x, [2] * 5)
         out.sum().backward()
-        torch.testing.assert_close(out, nn.GRU.forward(gru, x)[0])
+        torch.testing.assert_close(out, nn.GRU.forward(gru, x.view(5, 2, 3))[0].flatten(0, 1))
         assert torch.isfinite(x.grad).all()
 
     @pytest.mark.parametrize("grad", [True, False])
     def test_sequence_equals_repeated_steps(self, grad):
         gru, x = SequenceGRU(3, 4), torch.randn(6, 5, 3)
         with torch.set_grad_enabled(grad):
-            out = gru.sequence(x)
+            out = gru.sequence(x.flatten(0, 1), [5] * 6).view(6, 5, 4)
             h = torch.zeros(5, 4)
             for t in range(6):
                 h = gru.step(x[t], h)
@@ -59,14 +63,15 @@ class TestGRU:
     def test_two_passes_before_one_backward(self):
         """Nothing of a pass may live in buffers that the next one overwrites."""
         gru = SequenceGRU(3, 4)
-        x, y = torch.randn(5, 2, 3), torch.randn(5, 2, 3)
-        first, second = gru.sequence(x), gru.sequence(y)
+        x, y, sizes = torch.randn(9, 3), torch.randn(9, 3), [2, 2, 2, 2, 1]
+        first, second = gru.sequence(x, sizes), gru.sequence(y, sizes)
         kept = first.detach().clone()
         (first.sum() * 2 + second.sum()).backward()
         assert torch.equal(first, kept)
         reference = nn.GRU(3, 4)
         reference.load_state_dict(gru.state_dict())
-        (reference(x)[0].sum() * 2 + reference(y)[0].sum()).backward()
+        outs = [reference(PackedSequence(one, torch.tensor(sizes)))[0].data.sum() for one in (x, y)]
+        (outs[0] * 2 + outs[1]).backward()
         for ours, theirs in zip(gru.parameters(), reference.parameters(), strict=True):
             torch.testing.assert_close(ours.grad, theirs.grad, rtol=2e-5, atol=2e-5)
 
@@ -78,14 +83,14 @@ class TestGRU:
         assert np.isnan(tanh(np.float32(np.nan)))
 
     def test_nan_is_not_hidden(self):
-        gru, x = SequenceGRU(3, 4), torch.zeros(2, 1, 3)
-        x[0, 0, 0] = torch.nan
-        assert torch.isnan(gru.sequence(x)).all()
+        gru, x = SequenceGRU(3, 4), torch.zeros(2, 3)
+        x[0, 0] = torch.nan
+        assert torch.isnan(gru.sequence(x, [1, 1])).all()
 
     def test_inputs_are_left_alone(self):
-        gru, x = SequenceGRU(3, 4), torch.randn(5, 2, 3)
+        gru, x = SequenceGRU(3, 4), torch.randn(9, 3)
         kept = x.clone()
-        gru.sequence(x).sum().backward()
+        gru.sequence(x, [3, 3, 2, 1]).sum().backward()
         assert torch.equal(x, kept)
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from core.data import EpisodeBatch, Metrics, one_hots
 from core.kinds import UNIT
+from core.packing import Packing
 from estimators.credit import sample_joint
 from estimators.masked import masked_mean
 from learners.base import BaseLearner
@@ -40,14 +41,21 @@ class JointInputs:
     Attributes:
         own: [B, T, A, O'], an agent's own part.
         shared: [B, T, S'], what all agents share.
+        real: bool [B, T], rows that are no padding.
     """
 
     own: Tensor
     shared: Tensor
+    real: Tensor
+
+    @property
+    def packing(self) -> Packing | None:
+        """The real rows."""
+        return Packing.of(self.real)
 
     def __getitem__(self, steps: slice) -> JointInputs:
         """Some of the time steps."""
-        return JointInputs(own=self.own[:, steps], shared=self.shared[:, steps])
+        return JointInputs(own=self.own[:, steps], shared=self.shared[:, steps], real=self.real[:, steps])
 
 
 class JointQ(CriticPart):
@@ -92,15 +100,15 @@ class JointQ(CriticPart):
         own = torch.cat([batch.obs, agent_id], -1) if s.obs_individual_obs else agent_id
         if s.critic_last_action:
             shared = torch.cat([shared, batch.last_actions(spec.state_kind).flatten(2)], -1)
-        return JointInputs(own=own, shared=shared)
+        return JointInputs(own=own, shared=shared, real=batch.rows)
 
     def q(self, inputs: JointInputs, joint_actions: Tensor) -> Tensor:
         """Q of every own action beside the partners' actions: int64 [B, T, M, A] -> [B, T, A, M, U]."""
-        return self.net(inputs.own, inputs.shared, joint_actions)
+        return self.net(inputs.own, inputs.shared, joint_actions, packing=inputs.packing)
 
     def enumerate(self, inputs: JointInputs, partner_actions: Tensor) -> Tensor:
         """Q of every own action beside enumerated partners: int64 [A, K, A] -> [B, T, A, K, U]."""
-        return self.net.enumerate(inputs.own, inputs.shared, partner_actions)
+        return self.net.enumerate(inputs.own, inputs.shared, partner_actions, packing=inputs.packing)
 
     def judged(self, inputs: JointInputs, expected: Tensor, taken: Tensor) -> tuple[Tensor, Tensor]:
         """V of all rows and Q of the executed ones, from :meth:`q`'s mean under pi and its executed values.
@@ -112,13 +120,13 @@ class JointQ(CriticPart):
         """
         if not self.settings.critic_value_head:
             return expected, taken
-        values = self.net.value(inputs.own, inputs.shared).squeeze(-1)
+        values = self.net.value(inputs.own, inputs.shared, packing=inputs.packing).squeeze(-1)
         return values, values[:, :-1] + taken - expected[:, :-1]
 
     def split_targets(self, it: Iteration) -> tuple[Tensor, Tensor]:
         """With a value head: targets of D, and of V: two [B, T, A]."""
         assert self.target is not None
-        values = self.target.net.value(it.inputs.own, it.inputs.shared).squeeze(-1)
+        values = self.target.net.value(it.inputs.own, it.inputs.shared, packing=it.inputs.packing).squeeze(-1)
         returns = self.returns(it, values)
         return returns - values[:, :-1], returns
 
@@ -136,7 +144,8 @@ class JointQ(CriticPart):
         executed = torch.cat([batch.actions, drawn[:, -1:]], dim=1)
         joint = torch.where(real.unsqueeze(-1), executed, drawn)  # [B, T+1, A]
         assert self.target is not None
-        q = self.target.net(it.inputs.own, it.inputs.shared, joint.unsqueeze(2)).squeeze(3)  # [B, T+1, A, U]
+        seen = it.inputs.own, it.inputs.shared, joint.unsqueeze(2)
+        q = self.target.net(*seen, packing=it.inputs.packing).squeeze(3)  # [B, T+1, A, U]
         taken = q.gather(-1, joint.unsqueeze(-1)).squeeze(-1)
         expected = (it.log_pi.exp() * q).sum(-1)
         return self.returns(it, torch.where(real.unsqueeze(-1), taken, expected))
@@ -166,7 +175,7 @@ class JointQ(CriticPart):
         loss = masked_mean(error**2, mask)
         if of_values is None:
             return self.descend(error, loss, taken=taken, target=target, mask=mask)
-        value = self.net.value(inputs.own, inputs.shared).squeeze(-1)
+        value = self.net.value(inputs.own, inputs.shared, packing=inputs.packing).squeeze(-1)
         of_value = masked_mean((value - of_values[:, steps]) ** 2, mask)
         metrics = self.descend(error, loss + of_value, taken=taken, target=target, mask=mask)
         return metrics | {"value_loss": of_value.detach(), "value_mean": masked_mean(value.detach(), mask)}

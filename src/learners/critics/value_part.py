@@ -12,6 +12,7 @@ from torch import Tensor
 from components.value_norm import ValueNorm
 from core.data import Metrics
 from core.errors import UserError
+from core.packing import Packing
 from estimators.masked import masked_mean
 from estimators.value_losses import clipped, squared
 from learners.base import BaseLearner
@@ -76,9 +77,9 @@ class ValuePart(CriticPart):
         super().__init__(learner, settings, groups, lags=lags)
         self.norm = ValueNorm(reward_dim, device=self.device) if settings.value_norm else None
 
-    def raw(self, net: Any, inputs: Tensor) -> Tensor:
-        """What a network says, in normalised units: [B, T, A]."""
-        return net(inputs).squeeze(-1)
+    def raw(self, net: Any, inputs: Tensor, real: Tensor) -> Tensor:
+        """What a network says, in normalised units: [B, T, A]; real bool [B, T], rows that are no padding."""
+        return net(inputs, packing=Packing.of(real)).squeeze(-1)
 
     def _in_rewards(self, said: Tensor) -> Tensor:
         """V in units of rewards, of what a network said: [B, T+1, A]."""
@@ -86,9 +87,10 @@ class ValuePart(CriticPart):
 
     def estimate(self, it: Iteration) -> Estimates:
         """Values and targets under the critic as it is."""
-        said = self.raw(self.net, it.inputs)
+        rows = it.batch.rows
+        said = self.raw(self.net, it.inputs, rows)
         values = self._in_rewards(said)
-        lagging = values if self.target is None else self._in_rewards(self.raw(self.target.net, it.inputs))
+        lagging = values if self.target is None else self._in_rewards(self.raw(self.target.net, it.inputs, rows))
         return Estimates(said=said[:, :-1], values=values[:, :-1], returns=self.returns(it, lagging))
 
     def weights(self, it: Iteration) -> Tensor:
@@ -116,13 +118,13 @@ class ValuePart(CriticPart):
         passes: list[Metrics] = []
         for _ in range(self.settings.critic_updates):
             passes = [
-                self._step(it.inputs[rows, :-1], weights[rows], old[rows], target[rows])
+                self._step(it.inputs[rows, :-1], it.batch.mask[rows], weights[rows], old[rows], target[rows])
                 for rows in self.minibatches(it.batch.n_episodes)
             ]
         return mean_metrics(passes)
 
-    def _step(self, inputs: Tensor, weights: Tensor, old: Tensor, target: Tensor) -> Metrics:
-        value = self.net(inputs).squeeze(-1)
+    def _step(self, inputs: Tensor, real: Tensor, weights: Tensor, old: Tensor, target: Tensor) -> Metrics:
+        value = self.raw(self.net, inputs, real)
         loss = masked_mean(self.loss(value, target, old), weights)
         return self.descend(value - target, loss, taken=value, target=target, mask=weights)
 

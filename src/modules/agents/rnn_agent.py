@@ -31,13 +31,25 @@ class RNNAgent(nn.Module):
         )
         self.fc2 = nn.Linear(hidden_dim, n_actions)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Whole episodes: [B, T, A, I], floats or bytes -> [B, T, A, U]."""
+    @property
+    def recurrent(self) -> bool:
+        """Whether it has a memory."""
+        return isinstance(self.rnn, SequenceGRU)
+
+    def forward(self, x: Tensor, *, sizes: list[int] | None = None) -> Tensor:
+        """Whole episodes: [B, T, A, I], floats or bytes -> [B, T, A, U].
+
+        Args:
+            x: with ``sizes`` they are packed: [1, P, A, I].
+            sizes: episodes of each time step (``core.packing``).
+        """
         if isinstance(self.rnn, nn.Linear):
             return linear(self.fc2, linear_relu(self.rnn, linear_relu(self.fc1, x)))
         batch, time, agents, _ = x.shape
-        hidden = linear_relu(self.fc1, x.transpose(0, 1)).view(time, batch * agents, -1)
-        out = linear(self.fc2, self.rnn.sequence(hidden))
+        by_time = x.transpose(0, 1)  # where they are packed they are so already
+        sizes = [batch] * time if sizes is None else sizes
+        hidden = linear_relu(self.fc1, by_time).flatten(0, -2)
+        out = self.fc2(self.rnn.sequence(hidden, [size * agents for size in sizes]))
         return out.view(time, batch, agents, -1).transpose(0, 1)
 
     def step(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
