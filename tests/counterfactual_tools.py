@@ -20,8 +20,9 @@ def make_coma(world, *, seed=0, sharing="full", epsilon=0.0, **settings):
     return COMALearner(world.spec, CounterfactualSettings(learner="coma_learner", **{**BASE, **settings}), controller)
 
 
-def make_asae(world, *, seed=0, n_samples=1, sharing="full", epsilon=0.0, **settings):
+def make_asae(world, *, spec=None, seed=0, n_samples=1, sharing="full", epsilon=0.0, **settings):
     torch.manual_seed(seed)
+    spec = spec or world.spec
     acting = ASAEControllerSettings(
         obs_agent_id=False,
         use_rnn=False,
@@ -30,8 +31,8 @@ def make_asae(world, *, seed=0, n_samples=1, sharing="full", epsilon=0.0, **sett
         epsilon_start=epsilon,
         epsilon_finish=epsilon,
     )
-    controller = ASAEController(world.spec, acting, generators=world.generators())
-    return ASAELearner(world.spec, ASAESettings(learner="asae_learner", **{**BASE, **settings}), controller)
+    controller = ASAEController(spec, acting, generators=world.generators())
+    return ASAELearner(spec, ASAESettings(learner="asae_learner", **{**BASE, **settings}), controller)
 
 
 def iteration(learner, batch):

@@ -23,6 +23,8 @@ from learners.critics.joint_q import JointInputs
 from learners.critics.part import Iteration
 from learners.proximal import ProximalLearner, ProximalSettings
 
+MOST = 100_000  # joint actions whose enumeration is still worth trying
+
 
 class ASAESettings(CounterfactualSettings, ProximalSettings):
     """What ASAE reads beside what COMA reads; the number of samples is the controller's."""
@@ -57,7 +59,8 @@ class ASAELearner(ProximalLearner, CounterfactualLearner):
         if settings.marginal == "exact" and combinations > settings.exact_limit:
             raise UserError(
                 f"marginal=exact would enumerate {combinations} joint actions of the partners per agent and step, "
-                f"more than exact_limit={settings.exact_limit}: use marginal=mc, or raise exact_limit."
+                f"more than exact_limit={settings.exact_limit}: use marginal=mc"
+                + (", or raise exact_limit." if combinations <= MOST else ".")
             )
         self.enumerated: Tensor | None = None
         if settings.marginal == "exact":

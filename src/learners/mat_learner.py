@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydantic import Field
+
 from controllers.mat_controller import MATController
 from core.data import TeamSpec
 from core.errors import UserError
@@ -15,6 +17,12 @@ from learners.ppo_learner import StateValueLearner, SurrogateSettings
 
 class MATSettings(ValueSettings, SurrogateSettings):
     """What MAT reads: the critic has no networks of its own but a head."""
+
+    critic_updates: int = Field(
+        1,
+        ge=1,
+        description="Gradient steps of the critic on each batch of a warm start; later it moves with the policy.",
+    )
 
 
 class MATLearner(StateValueLearner):

@@ -382,6 +382,8 @@ def test_standardised_advantages_have_mean_square_one_over_the_available_actions
 def test_too_many_joint_actions_are_refused(world):
     with pytest.raises(UserError, match="exact_limit"):
         make_asae(world, marginal="exact", exact_limit=2)
+    with pytest.raises(UserError, match=r"3486784401 .*: use marginal=mc\.$"):  # nothing that a limit makes possible
+        make_asae(world, spec=replace(world.spec, n_agents=21), marginal="exact")
     make_asae(world, marginal="exact", exact_limit=3)
 
 
