@@ -1,33 +1,31 @@
-"""Sets of runs: several at once, none twice, interrupted ones continued.
+"""Sets of runs: several at once, none twice, interrupted ones continued, those that died tried again.
 
-A run is on file already if one with the same settings has completed: what is compared are the settings that it
-resolves to now with those on record, so that a changed default or YAML file makes another run of it, and so does a new
-version of the environment.
+This is the one place that knows what is finished, what continues and what is not repeated; which runs are on file is
+read by :mod:`studies.filed`, where a run is played is a placer's (:mod:`studies.placing`).
 """
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
-import json
-import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from components import checkpoint
-from core.comparing import FREE, PLACES, TOLD, different, flattened
+from core.comparing import FREE, PLACES
 from core.errors import UserError
+from studies.filed import Filed, Files, Heartbeats, Wanted
+from studies.placing import Ended, Local, Placed, Placer
 from training.options import Options, resolve
-from training.provenance import environment, same_environment
 from training.resuming import models_folder
 
 MAIN = Path(__file__).resolve().parent.parent / "main.py"
-NOT_COMPARED = (FREE - {"t_max"}) | PLACES | TOLD | {"resume", "load_step"}
+MISTAKE = 2  # exit status: what the user has to mend is not tried again
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,30 +70,25 @@ class Run:
         """The same, as it is recorded."""
         return self.options().flat()
 
+    def wanted(self) -> Wanted:
+        """The same, to be compared with what is on file."""
+        return Wanted.of(self.options(), self.words)
+
 
 @dataclass(frozen=True)
-class _Filed:
-    """A run on file; ``environment`` is None where none was recorded."""
+class News:
+    """What has happened to a run.
 
-    folder: Path
-    status: str
-    config: dict[str, Any]
-    environment: dict[str, Any] | None
+    Attributes:
+        state: waiting, running, elsewhere (another process plays it), completed, stopped or failed.
+        text: more about it.
+        command: that plays it, where it runs.
+    """
 
-
-def _filed(results: Path) -> Iterator[_Filed]:
-    for path in sorted(results.glob("sacred/*/*/*/run.json"), key=lambda path: path.stat().st_mtime_ns):
-        with contextlib.suppress(OSError, ValueError, KeyError):  # being written, or torn by a kill
-            status = json.loads(path.read_text())["status"]
-            config, info = path.with_name("config.json"), path.with_name("info.json")
-            made = json.loads(info.read_text()).get("provenance", {}) if info.exists() else {}
-            yield _Filed(path.parent, status, json.loads(config.read_text()), made.get("environment"))
-
-
-def _changed(config: dict[str, Any], wanted: dict[str, Any], asked: set[str]) -> set[str]:
-    """Settings that differ; one that came after that run counts only where it is asked for, or is not as built in."""
-    later = flattened(wanted).keys() - flattened(config).keys() - asked
-    return different(config, wanted).keys() - NOT_COMPARED - {key for key in later if not key.endswith(".plays")}
+    run: Run
+    state: str
+    text: str = ""
+    command: tuple[str, ...] = ()
 
 
 class RunSet:
@@ -105,19 +98,34 @@ class RunSet:
         results: folder (``local_results_path`` of its runs).
         also: further folders whose completed runs count (``src/publish.py`` makes such).
         say: where lines about progress go.
+        placer: where runs are played.
+        retries: how often a run that dies is begun again from its checkpoint.
+        tell: is called with what happens to each run.
 
     Raises:
         UserError: one of ``also`` does not exist.
     """
 
-    def __init__(self, results: Path, *, also: Sequence[Path] = (), say: Callable[[str], None] = print) -> None:
+    def __init__(
+        self,
+        results: Path,
+        *,
+        also: Sequence[Path] = (),
+        say: Callable[[str], None] = print,
+        placer: Placer | None = None,
+        retries: int = 2,
+        tell: Callable[[News], None] = lambda news: None,
+    ) -> None:
         self.results = results.resolve()
-        self._also = also
         for folder in also:
             if not folder.is_dir():
                 raise UserError(f"There is no folder '{folder}' whose runs could count.")
-        self._say = say
-        self._live: set[subprocess.Popen[str]] = set()
+        self._own, self._every = Files([self.results]), Files([self.results, *also])
+        self._beats = Heartbeats(self.results / ".lock")
+        self._say, self._tell = say, tell
+        self._placer: Placer = placer or Local()
+        self._retries = retries
+        self._live: dict[Run, Placed] = {}
         self._stopped = threading.Event()
 
     @contextlib.contextmanager
@@ -139,24 +147,38 @@ class RunSet:
 
     def completed(self, run: Run) -> Path | None:
         """Return the folder of a completed run with these settings, None where there is none."""
-        places = (self.results, *self._also)
-        return next((one.folder for one in self._same(run, places) if one.status == "COMPLETED"), None)
+        return self._completed(run.wanted(), self._every.every())
 
-    def _same(self, run: Run, places: Sequence[Path]) -> list[_Filed]:
-        """Runs on file with its settings and its environment, in each place the newest last."""
-        options = run.options()
-        asked = {word.partition("=")[0] for word in run.words} | options.given()
-        wanted, played = options.flat(), environment(options)
-        filed = (one for place in places for one in _filed(place) if same_environment(one.environment, played))
-        return [one for one in filed if not _changed(one.config, wanted, asked)]
+    def _completed(self, wanted: Wanted, filed: Iterable[Filed]) -> Path | None:
+        return next((one.folder for one in filed if one.status == "COMPLETED" and wanted.is_in(one)), None)
 
-    def _resumable(self, run: Run) -> Path | None:
+    def resumable(self, run: Run) -> Path | None:
         """Return the checkpoint of an interrupted run that came furthest."""
         found = []
-        for one in self._same(run, [self.results]):
+        for one in self._own.same(run.wanted()):
             with contextlib.suppress(UserError):
                 found.append(checkpoint.find(models_folder(one.folder)))
         return max(found, key=lambda folder: int(folder.name), default=None)
+
+    def todo(self, runs: Sequence[Run]) -> list[Run]:
+        """Those that have not completed; of runs with the same settings the first.
+
+        Raises:
+            UserError: the settings of a run are wrong.
+        """
+        wanted = {run: run.wanted() for run in runs}
+        filed = list(self._every.every())
+        first = {wanted[run].key: run for run in reversed(runs)}
+        return [run for run in reversed(list(first.values())) if self._completed(wanted[run], filed) is None]
+
+    def command(self, run: Run) -> list[str]:
+        """The command line that plays a run, from its checkpoint where there is one."""
+        saved = self.resumable(run)
+        words = run.arguments(self.results)
+        if saved is not None:
+            kept = [word for word in run.words if word.partition("=")[0] in FREE | PLACES]
+            words = ["with", f"resume={saved}", f"local_results_path={self.results}", *kept]
+        return [sys.executable, str(MAIN), *words]
 
     def play(self, runs: Sequence[Run], *, jobs: int) -> list[str]:
         """Run what has not completed yet, ``jobs`` at once.
@@ -169,48 +191,91 @@ class RunSet:
         Raises:
             UserError: the settings of a run are wrong (nothing was started then).
         """
-        todo = [run for run in runs if self.completed(run) is None]
+        todo = self.todo(runs)
         self._say(f"{len(runs)} runs, {len(runs) - len(todo)} of them completed before")
         failures = []
         pool = ThreadPoolExecutor(jobs)
         try:
-            waiting = {pool.submit(self._one, run): run for run in todo}
+            waiting = {pool.submit(self.one, run): run for run in todo}
             for number, future in enumerate(as_completed(waiting), 1):
                 ended, error = future.result()
                 self._say(f"[{number}/{len(todo)}] {waiting[future].about}: {ended}")
                 failures += [f"{waiting[future].about}: {error}"] if error else []
         except BaseException:
-            self._stop()
+            self.stop()
             raise
         finally:
             pool.shutdown(cancel_futures=True)
         return failures
 
-    def _stop(self) -> None:
-        """Ask what runs to save and end."""
-        self._stopped.set()
-        for process in list(self._live):
-            process.terminate()
+    def stop(self, run: Run | None = None) -> None:
+        """Ask a run to save and end, or all that are going on (and no other begins)."""
+        if run is None:
+            self._stopped.set()
+        for placed in [placed for one, placed in list(self._live.items()) if run in (None, one)]:
+            placed.stop()
 
-    def _one(self, run: Run) -> tuple[str, str]:
-        """Run one to its end: what to say, and what went wrong (empty if nothing)."""
-        saved = self._resumable(run)
-        words = run.arguments(self.results)
-        if saved is not None:
-            kept = [word for word in run.words if word.partition("=")[0] in FREE | PLACES]
-            words = ["with", f"resume={saved}", f"local_results_path={self.results}", *kept]
-        command = [sys.executable, str(MAIN), *words]
-        # a session of its own: Ctrl-C reaches this process alone, which passes it on
-        with subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-            start_new_session=True,
-        ) as process:  # fmt: skip
-            self._live.add(process)
+    def one(self, run: Run) -> tuple[str, str]:
+        """Run one to its end, again from its checkpoint where it dies: what to say, what went wrong (empty if nothing).
+
+        A run that another process plays (left over from a set of runs that was killed, or on a node that cannot be
+        reached) is waited for. A run whose node is gone is moved, which is no try.
+        """
+        tries, known_dead = 0, False
+        while True:
+            if not known_dead and not self._alone(run):
+                return self._told(run, "completed", "COMPLETED elsewhere")
+            resumed = self.resumable(run) is not None
+            ended = self._placed(run, self.command(run))
+            known_dead = ended.status is not None
+            if ended.status == 0:
+                told = next((line for line in ended.out.splitlines() if line.startswith("COMPLETED")), "COMPLETED")
+                return self._told(run, "completed", ("continued, " if resumed else "") + told)
             if self._stopped.is_set():
-                process.terminate()
-            out, err = process.communicate()
-            self._live.discard(process)
-        if process.returncode:
-            return f"FAILED (exit status {process.returncode})", err.strip()[-2000:] or out.strip()[-500:]
-        ended = next((line for line in out.splitlines() if line.startswith("COMPLETED")), "COMPLETED")
-        return ("continued, " if saved else "") + ended, ""
+                return self._told(run, "stopped", "STOPPED")
+            if known_dead and (ended.status == MISTAKE or tries == self._retries):
+                error = ended.err.strip()[-2000:] or ended.out.strip()[-500:]
+                return self._told(run, "failed", f"FAILED (exit status {ended.status})", error)
+            tries += known_dead
+            self._again(run, ended, tries)
+
+    def _told(self, run: Run, state: str, text: str, error: str = "") -> tuple[str, str]:
+        self._tell(News(run, state, text=error.splitlines()[-1] if error else text))
+        return text, error
+
+    def _again(self, run: Run, ended: Ended, tries: int) -> None:
+        """Say that a run is begun again."""
+        lines = ended.err.strip().splitlines()
+        how = f"died (exit status {ended.status})" if ended.status is not None else "its node is gone"
+        text = f"{how}{f': {lines[-1]}' if lines else ''}; " + (
+            f"again, {tries} of {self._retries}" if ended.status is not None else "moved"
+        )
+        self._say(f"{run.about}: {text}")
+        self._tell(News(run, "waiting", text=text))
+
+    def _alone(self, run: Run) -> bool:
+        """Wait until nobody else plays a run; False where it has completed then."""
+        waited, wanted = False, run.wanted()
+        while not self._stopped.is_set():
+            going_on = [one for one in self._own.same(wanted) if one.status == "RUNNING" and self._beats.of(one.folder)]
+            if not going_on:
+                break
+            if not waited:
+                self._tell(News(run, "elsewhere", text=str(going_on[0].folder)))
+            waited = True
+            self._stopped.wait(1.0)
+        return not waited or self.completed(run) is None
+
+    def _placed(self, run: Run, command: list[str]) -> Ended:
+        """Play a run until it ends in whatever way."""
+        if self._stopped.is_set():
+            return Ended(128 + 15)
+        placed = self._placer.place(command)
+        self._live[run] = placed
+        self._tell(News(run, "running", command=tuple(command)))
+        if self._stopped.is_set():
+            placed.stop()
+        try:
+            return placed.wait()
+        finally:
+            del self._live[run]

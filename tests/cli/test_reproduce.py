@@ -6,7 +6,7 @@ import pytest
 import reproduce
 from analysis.curves import Curve
 from core.comparing import flattened
-from studies import figures, run_set
+from studies import figures, placing
 from studies.figures import FIGURES, Choice
 
 
@@ -126,7 +126,7 @@ def test_two_teams_are_run_drawn_and_not_repeated(call, tmp_path, monkeypatch):
     assert (
         "| ASAE's predators capture more than COMA's, and the more agents the larger the difference. | 2 vs 2: " in page
     )
-    monkeypatch.setattr(run_set.subprocess, "Popen", lambda *rest, **named: pytest.fail("it was run again"))
+    monkeypatch.setattr(placing.subprocess, "Popen", lambda *rest, **named: pytest.fail("it was run again"))
     (tmp_path / "out" / "fig8.png").unlink()
     status, out, err = call("fig7", "fig8", *words)
     assert (status, err) == (0, "")

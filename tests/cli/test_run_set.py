@@ -11,7 +11,7 @@ import pytest
 
 from core import recommended
 from core.errors import UserError
-from studies import run_set
+from studies import placing
 from studies.run_set import Run, RunSet
 
 SOURCE = Path(__file__).parents[2] / "src"
@@ -39,7 +39,7 @@ def played(tmp_path_factory):
 
 @pytest.fixture
 def nothing_runs(monkeypatch):
-    monkeypatch.setattr(run_set.subprocess, "Popen", lambda *rest, **named: pytest.fail("something was run"))
+    monkeypatch.setattr(placing.subprocess, "Popen", lambda *rest, **named: pytest.fail("something was run"))
 
 
 def test_a_run_that_fails_is_told_and_the_others_go_on(played):
