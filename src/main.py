@@ -23,6 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 0
         from telling import explaining
         from training import session
+        from training.evaluation import Report
         from training.options import resolve
 
         if args.help_setting:
@@ -35,7 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.print_config is not None:
             usage.show(explaining.table(options, args.print_config))
             return 0
-        return session.run(options, command=shlex.join(["python", "src/main.py", *given]), out=args.out)
+        report = None if args.out is None else Report(args.out)
+        return session.run(options, command=shlex.join(["python", "src/main.py", *given]), report=report)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -57,11 +57,9 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; 0, 1 where runs failed, 2 after a user's mistake."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    words: list[str] = []
-    if "with" in arguments:
-        words = arguments[arguments.index("with") + 1 :]
-        arguments = arguments[: arguments.index("with")]
+    from core.words import parted
+
+    arguments, words = parted(list(sys.argv[1:] if argv is None else argv))
     given = parser().parse_args(arguments)
     try:
         _check(given)

@@ -16,12 +16,11 @@ import numpy as np
 from analysis.lines import Line, distinct, some, sort_runs
 from analysis.records import RunRecord, Series
 from analysis.selecting import check_keys
+from core import intervals
 from core.errors import UserError
 from core.registry import did_you_mean
 
 GRID = 500  # most points of a curve whose seeds have different steps
-RESAMPLES = 2_000
-CONFIDENCE = 0.95
 
 
 def iqm(values: np.ndarray, axis: int = -1) -> np.ndarray:
@@ -52,15 +51,7 @@ def interval(values: np.ndarray, center: str) -> tuple[np.ndarray, np.ndarray]:
     Returns:
         low [K] and high [K]; both NaN with fewer than two seeds.
     """
-    if len(values) < 2:
-        return np.full(values.shape[1], np.nan), np.full(values.shape[1], np.nan)
-    from scipy.stats import bootstrap
-
-    found = bootstrap(
-        (values,), CENTERS[center], axis=0, vectorized=True, method="percentile", confidence_level=CONFIDENCE,
-        n_resamples=RESAMPLES, batch=100, rng=np.random.default_rng(0),
-    ).confidence_interval  # fmt: skip
-    return found.low, found.high
+    return intervals.interval(values, CENTERS[center])
 
 
 def smooth(values: np.ndarray, window: int) -> np.ndarray:

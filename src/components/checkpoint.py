@@ -81,9 +81,9 @@ def find(path: str | Path, load_step: int = 0) -> Path:
         UserError: nothing there.
     """
     path = Path(path)
-    if (path / "agent.th").is_file() or (path / "state.pt").is_file():
+    if is_checkpoint(path):
         return path
-    known = steps(path)
+    known = [step for step in steps(path) if not (path / str(step) / "run.json").is_file()]
     if not known:
         raise UserError(
             f"No checkpoint in {path}: give a run's results folder (results/sacred/<algorithm>/<task>/<id>) or its "
@@ -92,6 +92,11 @@ def find(path: str | Path, load_step: int = 0) -> Path:
         )
     step = known[-1] if load_step == 0 else min(known, key=lambda s: abs(s - load_step))
     return path / str(step)
+
+
+def is_checkpoint(folder: Path) -> bool:
+    """Whether a folder is one checkpoint."""
+    return (folder / "agent.th").is_file() or (folder / "state.pt").is_file()
 
 
 def newest_with_replay(models: Path) -> Path | None:

@@ -24,6 +24,13 @@ def arranged(argv: Sequence[str], optional: Sequence[str]) -> list[str]:
     return words
 
 
+def parted(argv: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Options and what they are about, and the settings that stand after "with"."""
+    words = arranged(argv, ())
+    place = words.index(WITH[0]) if WITH[0] in words else len(words)
+    return words[:place], [word for word in words[place:] if word != WITH[0]]
+
+
 def check_options(unknown: Sequence[str], known: Sequence[str]) -> None:
     """Say of every option that is not known what to write.
 

@@ -224,12 +224,25 @@ class Console:
         width = max((len(name) for name in names), default=0)
         self._record("\n".join(f"  {name:<{width}}  {short(metrics[name]):>10}" for name in names))
 
-    def listing(self, metrics: Mapping[str, float]) -> None:
-        """Print every value, one a line, the most important first; the end does not repeat them."""
+    def listing(
+        self, metrics: Mapping[str, float], *, intervals: Mapping[str, tuple[float, float]] | None = None
+    ) -> None:
+        """Print every value, one a line, the most important first; the end does not repeat them.
+
+        Args:
+            metrics: name -> value.
+            intervals: name of some of them -> low and high, printed beside the value.
+        """
         self._shown = dict(metrics)
-        width = max((len(name) for name in metrics), default=0)
+        name_width = max((len(name) for name in metrics), default=0)
+        values = {name: short(value) for name, value in metrics.items()}
+        bounds = {name: f"[{short(low)}, {short(high)}]" for name, (low, high) in (intervals or {}).items()}
+        width = max((len(value) for value in values.values()), default=0)
         self.message(
-            "\n".join(f"  {name:<{width}}  {short(metrics[name])}" for name in sorted(metrics, key=importance))
+            "\n".join(
+                f"  {name:<{name_width}}  {values[name]:<{width}}  {bounds.get(name, '')}".rstrip()
+                for name in sorted(metrics, key=importance)
+            )
         )
 
     def message(self, text: str) -> None:

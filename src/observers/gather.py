@@ -131,19 +131,30 @@ def summarise(stats: EpisodeStats) -> dict[str, float]:
     """
     values: dict[str, float] = {}
     if len(stats.lengths):
-        for team, returns in stats.returns.items():
-            front = f"{team}_" if len(stats.returns) > 1 else ""
-            totals = returns.sum(axis=1)  # [E, R'] -> [E]
-            values[f"{front}return_mean"] = float(totals.mean())
-            values[f"{front}return_std"] = float(totals.std())
-            if returns.shape[1] > 1:
-                for i, mean in enumerate(returns.mean(axis=0)):
-                    values[f"{front}agent_{i}_return_mean"] = float(mean)
-        values["ep_length_mean"] = float(stats.lengths.mean())
-        for key, column in stats.info.items():
+        for name, column in columns(stats).items():
             reported = column[~np.isnan(column)]
             if len(reported):
-                front = "info_" if key.startswith("test_") else ""  # test_return would be taken for a test's
-                values.setdefault(f"{front}{key}_mean", float(reported.mean()))
+                values[f"{name}_mean"] = float(reported.mean())
+            if name in _team_returns(stats):
+                values[f"{name}_std"] = float(column.std())
     values["dropped_episodes"] = float(stats.dropped)
     return values
+
+
+def columns(stats: EpisodeStats) -> dict[str, np.ndarray]:
+    """What :func:`summarise` gives means of: name without "_mean" -> float64 [E], NaN where it was not reported."""
+    found: dict[str, np.ndarray] = {}
+    for name, returns in _team_returns(stats).items():
+        found[name] = returns.sum(axis=1)  # [E, R'] -> [E]
+        if returns.shape[1] > 1:
+            found |= {f"{name.removesuffix('return')}agent_{i}_return": one for i, one in enumerate(returns.T)}
+    found["ep_length"] = stats.lengths.astype(float)
+    for key, column in stats.info.items():
+        front = "info_" if key.startswith("test_") else ""  # test_return would be taken for a test's
+        found.setdefault(front + key, column)
+    return found
+
+
+def _team_returns(stats: EpisodeStats) -> dict[str, np.ndarray]:
+    """Name of a team's return -> [E, R']."""
+    return {f"{team}_return" if len(stats.returns) > 1 else "return": one for team, one in stats.returns.items()}

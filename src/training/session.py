@@ -22,7 +22,8 @@ from observers.console import Console
 from observers.interrupts import Interrupted, announce, closing, interrupts
 from observers.sacred_files import AtomicFileObserver
 from observers.sink import Sink
-from training import ending, evaluation, snapshot
+from training import ending, snapshot
+from training.evaluation import Evaluation, Report
 from training.experiment import Experiment
 from training.filming import film
 from training.options import Options, spec_of
@@ -38,7 +39,7 @@ def env_info(options: Options) -> dict[str, Any]:
     return {**first, "episode_limit": spec.episode_limit, "teams": teams}
 
 
-def run(options: Options, *, command: str, out: str | None = None) -> int:
+def run(options: Options, *, command: str, report: Report | None = None) -> int:
     """Train (or evaluate) under Sacred; returns the exit status.
 
     What can be known to be wrong is found before the Sacred run starts, so that it leaves no empty run behind.
@@ -46,18 +47,18 @@ def run(options: Options, *, command: str, out: str | None = None) -> int:
     Args:
         options: what was chosen.
         command: the command line, for the records.
-        out: file for the results of an evaluation.
+        report: where the results of an evaluation are written, and kept.
 
     Raises:
         UserError: something that the user can mend.
     """
-    if out is not None:
-        evaluation.check_out(Path(out), options.experiment)
+    if report is not None:
+        report.check(options.experiment)
     try:
         with interrupts():
             experiment = Experiment(options)
             try:
-                Session(experiment, command, None if out is None else Path(out)).run()
+                Session(experiment, command, report).run()
             finally:
                 experiment.close()
     except Interrupted as interrupted:
@@ -71,15 +72,15 @@ class Session:
     Args:
         experiment: just built; what is to be resumed or evaluated is loaded into it.
         command: the command line, for the records.
-        out: file for the results of an evaluation, or None.
+        report: where the results of an evaluation are written, or None.
 
     Raises:
         UserError: what is to be loaded does not fit, or results cannot be written.
     """
 
-    def __init__(self, experiment: Experiment, command: str, out: Path | None = None) -> None:
+    def __init__(self, experiment: Experiment, command: str, report: Report | None = None) -> None:
         self.experiment, self.options, self.settings = experiment, experiment.options, experiment.settings
-        self.provenance, self.out = provenance(self.options, command), out
+        self.provenance, self.report = provenance(self.options, command), report
         s = self.settings
         self.task = s.task(self.options.env_args.model_dump(mode="json"))
         self.root = Path(s.local_results_path).resolve()
@@ -227,17 +228,16 @@ class Session:
     def _evaluate(self) -> None:
         with self.sink.testing():
             played = self.experiment.test(self.sink)
-        found = self.sink.latest
-        self.console.message(evaluation.title(played, self.settings))
-        self.console.listing(found)
-        if self.out is not None:
-            about = {
-                "checkpoint": None if self.loaded is None else str(self.loaded),
-                "step": self.experiment.t_env,
-                "task": self.task,
-            }
-            evaluation.write(self.out, played, found, settings=self.settings, about=about)
-            self.console.message(f"written: {self.out}")
+        about: dict[str, Any] = {"checkpoint": None if self.loaded is None else str(self.loaded)}
+        about |= {"step": self.experiment.t_env, "task": self.task}
+        found = Evaluation(about=about, settings=self.settings, played=played, metrics=self.sink.latest)
+        self.console.message(found.title)
+        self.console.listing(found.metrics, intervals=found.intervals)
+        if found.intervals:
+            self.console.message("  in brackets: 95% bootstrap interval of the mean over episodes")
+        if self.report is not None:
+            for path in self.report.add(found):
+                self.console.message(f"written: {path}")
 
     def _save(self) -> None:
         """Write a checkpoint; a full disk costs one warning, not the run."""

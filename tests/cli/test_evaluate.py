@@ -75,7 +75,7 @@ def test_all_metrics_are_printed_with_episodes_and_seed(cli, tools, run):
     assert "4 greedy and 4 sampled episodes with seed 1\n" in outcome.out
     metrics = tools.read(folder, "metrics")
     assert {"test_return_std", "test_collisions_mean", "test_sampled_return_mean"} <= metrics.keys()
-    shown = [line.split() for line in outcome.out.splitlines() if line.startswith("  test_")]
+    shown = [line.split()[:2] for line in outcome.out.splitlines() if line.startswith("  test_")]
     assert {name: value.replace(",", "") for name, value in shown} == {
         name: f"{column['values'][0]:.4g}" for name, column in metrics.items()
     }
@@ -172,10 +172,14 @@ def test_the_results_as_a_file(cli, tools, run, suffix):
     about = {"checkpoint": str(tools.models(run) / "400"), "step": 400, "task": "spread", "name": "vdn"}
     about |= {"env": "spread", "seed": 1, "episodes": 4}
     if suffix == "json":
-        assert json.loads(out.read_text(), parse_constant=pytest.fail) == about | {"metrics": values}
+        found = json.loads(out.read_text(), parse_constant=pytest.fail)
+        bounds = found.pop("intervals")
+        assert found == about | {"metrics": values}
+        assert bounds.keys() == {name for name in values if name.endswith("_mean")}
         return
     (row,) = csv.DictReader(out.open(newline=""))
-    assert list(row) == [*about, *sorted(values)]
+    bounds = [f"{name}_{end}" for name in sorted(values) if name.endswith("_mean") for end in ("low", "high")]
+    assert list(row) == [*about, *sorted(values), *bounds]
     assert {key: row[key] for key in about} == {key: str(value) for key, value in about.items()}
     assert {key: float(row[key]) for key in values} == values
 

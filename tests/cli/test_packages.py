@@ -25,12 +25,15 @@ def bare(*words, cwd=ROOT):
 
 
 def test_all_commands_are_there():
-    assert {"main", "plot", "publish", "reproduce", "learning", "bench_training"} <= {path.stem for path in COMMANDS}
+    assert {"main", "evaluate", "plot", "publish", "reproduce", "learning", "bench_training"} <= {
+        path.stem for path in COMMANDS
+    }
 
 
 @pytest.mark.parametrize("path", COMMANDS, ids=lambda path: path.stem)
 def test_outside_the_environment_every_command_says_so(path, tmp_path):
     needed = {"main": ["--list"], "plot": [tmp_path], "publish": [tmp_path, tmp_path / "out"], "reproduce": ["fig5"]}
+    needed |= {"evaluate": [tmp_path]}
     done = bare(path, *needed.get(path.stem, []))
     assert (done.returncode, done.stdout) == (2, ""), done.stderr
     (line,) = done.stderr.splitlines()
