@@ -11,6 +11,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +26,18 @@ QUIET = 45.0  # seconds without a heartbeat (Sacred's come every ten) after whic
 
 @dataclass(frozen=True)
 class Filed:
-    """A run on file; ``environment`` is None where none was recorded."""
+    """A run on file.
+
+    Attributes:
+        environment: what was played; None where that was not recorded.
+        speed: steps a second with tests and all, of a completed run; None where the files do not tell.
+    """
 
     folder: Path
     status: str
     config: dict[str, Any]
     environment: dict[str, Any] | None
+    speed: float | None = None
 
 
 @dataclass(frozen=True)
@@ -98,13 +105,21 @@ class Files:
         config, info = path.with_name("config.json"), path.with_name("info.json")
         stamp = tuple(file.stat().st_mtime_ns if file.exists() else 0 for file in (path, config, info))
         if path not in self._read or self._read[path][0] != stamp:
-            status = json.loads(path.read_text())["status"]
-            made = json.loads(info.read_text()).get("provenance", {}) if info.exists() else {}
-            self._read[path] = (
-                stamp,
-                Filed(path.parent, status, json.loads(config.read_text()), made.get("environment")),
-            )
+            entry, settings = json.loads(path.read_text()), json.loads(config.read_text())
+            told = json.loads(info.read_text()) if info.exists() else {}
+            made = told.get("provenance", {}).get("environment")
+            one = Filed(path.parent, entry["status"], settings, made, _speed(entry, settings, told))
+            self._read[path] = stamp, one
         return self._read[path][1]
+
+
+def _speed(entry: dict[str, Any], config: dict[str, Any], info: dict[str, Any]) -> float | None:
+    try:
+        begun, ended = (datetime.fromisoformat(entry[key]) for key in ("start_time", "stop_time"))
+        steps = config["t_max"] - info.get("resumed_at", 0)
+        return steps / max((ended - begun).total_seconds(), 1e-3) if entry["status"] == "COMPLETED" else None
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 class Heartbeats:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -64,6 +65,10 @@ class Run:
         Raises:
             UserError: the settings are wrong.
         """
+        return self._options
+
+    @functools.cached_property
+    def _options(self) -> Options:
         return resolve(self.config, self.env, self.words, self.teams)
 
     def settings(self) -> dict[str, Any]:
@@ -100,7 +105,6 @@ class RunSet:
         say: where lines about progress go.
         placer: where runs are played.
         retries: how often a run that dies is begun again from its checkpoint.
-        tell: is called with what happens to each run.
 
     Raises:
         UserError: one of ``also`` does not exist.
@@ -114,7 +118,6 @@ class RunSet:
         say: Callable[[str], None] = print,
         placer: Placer | None = None,
         retries: int = 2,
-        tell: Callable[[News], None] = lambda news: None,
     ) -> None:
         self.results = results.resolve()
         for folder in also:
@@ -122,11 +125,15 @@ class RunSet:
                 raise UserError(f"There is no folder '{folder}' whose runs could count.")
         self._own, self._every = Files([self.results]), Files([self.results, *also])
         self._beats = Heartbeats(self.results / ".lock")
-        self._say, self._tell = say, tell
+        self.report(say)
         self._placer: Placer = placer or Local()
         self._retries = retries
         self._live: dict[Run, Placed] = {}
         self._stopped = threading.Event()
+
+    def report(self, say: Callable[[str], None], tell: Callable[[News], None] = lambda news: None) -> None:
+        """Give lines about progress to ``say`` from now on, and what happens to each run to ``tell``."""
+        self._say, self._tell = say, tell
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -144,6 +151,10 @@ class RunSet:
             raise UserError(f"Another process runs a set of runs in {self.results}: wait for its end.") from error
         except (PermissionError, NotADirectoryError, FileExistsError) as error:
             raise UserError(f"Results cannot be written to {self.results}: {error.strerror}.") from error
+
+    def filed(self) -> list[Filed]:
+        """All runs on file, of other folders that count too."""
+        return list(self._every.every())
 
     def completed(self, run: Run) -> Path | None:
         """Return the folder of a completed run with these settings, None where there is none."""
@@ -167,7 +178,7 @@ class RunSet:
             UserError: the settings of a run are wrong.
         """
         wanted = {run: run.wanted() for run in runs}
-        filed = list(self._every.every())
+        filed = self.filed()
         first = {wanted[run].key: run for run in reversed(runs)}
         return [run for run in reversed(list(first.values())) if self._completed(wanted[run], filed) is None]
 

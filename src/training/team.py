@@ -21,7 +21,7 @@ from core.seeding import numpy_generator, torch_generator
 from envs.scripted import make_player
 from learners.diverging import check_updates
 from runners.parallel_runner import Rewards
-from training.options import Options
+from training.options import Options, spec_of
 from training.players import Player, StartSettings, guide
 from training.resuming import shape_differences
 from training.room import make_room
@@ -234,3 +234,14 @@ class Team:
         for name, part in (("learner", self.learner), ("controller", self.controller), ("guide", self.guide)):
             if part is not None:
                 part.load_state_dict(state[name])
+
+
+def check_parts(options: Options) -> None:
+    """Build one environment and all teams, to see whether they fit together.
+
+    Raises:
+        UserError: they do not.
+    """
+    s = options.experiment
+    rewards = Rewards(common=s.common_reward, scalarisation=s.reward_scalarisation)
+    make_teams(options, spec_of(options.classes["env"], options.env_args), rewards)

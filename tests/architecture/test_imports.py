@@ -29,7 +29,7 @@ ALLOWED = {
         "runners", "observers", "learners", "controllers", "components", "modules", "estimators", "envs", "core",
     },
     "telling": {"training", "learners", "controllers", "envs", "core"},
-    "studies": {"training", "analysis", "components", "core"},
+    "studies": {"training", "analysis", "observers", "components", "core"},
 }  # fmt: skip
 PLAIN = {"__future__", "collections", "typing", "math", "dataclasses", "itertools", "functools"}
 THIRD_PARTY = {"estimators": {"torch"} | PLAIN}
@@ -88,13 +88,14 @@ def test_a_run_is_a_ladder():
 
 
 def test_commands_alone_lie_on_the_top_floor():
-    """plot, publish and reproduce see runs by their command line and their files."""
+    """plot, publish, reproduce and sweep see runs by their command line and their files."""
     used = {
         "main": {"training", "telling"},
         "evaluate": {"training"},
         "plot": {"analysis"},
         "publish": {"analysis", "observers", "training"},
         "reproduce": {"analysis", "observers", "studies"},
+        "sweep": {"observers", "studies"},
     }
     assert set(used) == TOP
     for path in SOURCE.glob("*.py"):

@@ -112,7 +112,8 @@ def test_what_somebody_else_plays_is_waited_for_and_not_played_twice(tmp_path, m
     placer = Scripted(tmp_path.resolve())
     folder = placer.file("RUNNING", checkpoint=100)
     news = []
-    runs = RunSet(tmp_path, say=lambda text: None, placer=placer, tell=news.append)
+    runs = RunSet(tmp_path, placer=placer)
+    runs.report(lambda text: None, news.append)
 
     def end_elsewhere(seconds):
         (folder / "run.json").write_text('{"status": "COMPLETED"}')

@@ -1,0 +1,170 @@
+"""Many runs in one command: python src/sweep.py --config asae mappo --env-config spread --seeds 5 with t_max=500000."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import core.packages  # noqa: F401  (first: it tells of missing packages)
+from core.errors import UserError
+from core.words import WITH
+
+if TYPE_CHECKING:
+    from studies.planning import Plan
+    from studies.run_set import Run, RunSet
+
+ABOUT = """\
+examples:
+  python src/sweep.py --config asae mappo qmix --env-config battle --grid env_args.map_name=3m,8m --seeds 5 with t_max=500000
+  python src/sweep.py --config mappo --env-config spread --grid lr=0.001,0.0005 epochs=4,10 --dry-run
+  python src/sweep.py ... --export-commands runs.txt   # then: sbatch --array=1-N --wrap 'sed -n "${SLURM_ARRAY_TASK_ID}p" runs.txt | bash'
+
+Every setting of every run is checked before the first one starts. A run that has completed with the same settings is
+not repeated, one that was interrupted is continued, one that dies is begun again from its checkpoint. Ctrl-C stops and
+saves; the same command goes on.
+"""  # noqa: E501
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    cli = argparse.ArgumentParser(
+        prog="python src/sweep.py",
+        description="Run algorithms x environments x settings x seeds, several at once.",
+        epilog=ABOUT,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = cli.add_argument
+    add("--config", nargs="+", required=True, metavar="ALGORITHM", help="files of src/config/algs, or paths")
+    add("--env-config", nargs="+", required=True, metavar="ENVIRONMENT", help="files of src/config/envs, or paths")
+    told = "settings and their values; several make every combination"
+    add("--grid", nargs="+", action="extend", default=[], metavar="KEY=A,B", help=told)
+    add("--seeds", default="1", metavar="N", help="so many, 1 to N; or which: 3,7,9 or 11-15 (default: 1)")
+    add("--team", action="append", default=[], metavar="NAME=PLAYER", help="who plays a team; repeatable")
+    add("--results", type=Path, default=Path("results/sweep"), metavar="DIR", help="folder (default: %(default)s)")
+    add("--also", nargs="+", type=Path, default=[], metavar="DIR", help="runs that completed there count")
+    add("--jobs", type=int, metavar="N", help="runs at once (default: one for each core)")
+    add("--retries", type=int, default=2, metavar="N", help="of a run that dies (default: %(default)s)")
+    add("--dry-run", action="store_true", help="show the plan and how long it will take, run nothing")
+    told = "write the command lines of what is not done, one a line (-: print them), run nothing"
+    add("--export-commands", metavar="FILE", help=told)
+    return cli
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; 0, 1 where runs failed, 2 after a user's mistake."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    end = next((i for i, word in enumerate(arguments) if word in WITH), len(arguments))
+    given, words = parser().parse_args(arguments[:end]), arguments[end + 1 :]
+    try:
+        _check(given)
+        from observers.interrupts import Interrupted, interrupts
+
+        try:
+            with interrupts():
+                failures = _sweep(given, words)
+        except Interrupted as interrupted:
+            print("Stopped: the same command goes on from here.", file=sys.stderr)
+            return interrupted.exit_status
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    for failure in failures:
+        print(f"failed: {failure}", file=sys.stderr)
+    return 1 if failures else 0
+
+
+def _check(given: argparse.Namespace) -> None:
+    for option, least in (("jobs", 1), ("retries", 0)):
+        value = getattr(given, option)
+        if value is not None and value < least:
+            raise UserError(f"--{option} must be {least} or more, got {value}.")
+
+
+def _plan(given: argparse.Namespace, words: Sequence[str]) -> Plan:
+    from studies.planning import Plan, read_grid, read_seeds
+
+    return Plan(
+        configs=tuple(dict.fromkeys(given.config)),
+        envs=tuple(dict.fromkeys(given.env_config)),
+        grid=read_grid(given.grid),
+        seeds=read_seeds(given.seeds),
+        teams=tuple(given.team),
+        words=tuple(words),
+    )
+
+
+def _sweep(given: argparse.Namespace, words: Sequence[str]) -> list[str]:
+    """Do what was asked for; messages of what failed."""
+    from studies.run_set import RunSet
+
+    plan = _plan(given, words)
+    every = plan.runs()
+    runs = RunSet(given.results, also=given.also, retries=given.retries)
+    if not given.dry_run and given.export_commands is None:
+        with runs.locked():
+            return _play(given, runs, every)
+    todo = _checked(runs, every)
+    if given.export_commands is not None:
+        _export(given.export_commands, [runs.command(run) for run in todo])
+    else:
+        _show(plan, every, todo, runs, _jobs(given))
+    return []
+
+
+def _checked(runs: RunSet, every: Sequence[Run]) -> list[Run]:
+    """Check every run, then return those that have not completed."""
+    from studies.planning import check
+
+    check(every)
+    todo = runs.todo(every)
+    check(todo, fit=True)
+    return todo
+
+
+def _jobs(given: argparse.Namespace) -> int:
+    return given.jobs or len(os.sched_getaffinity(0))
+
+
+def _play(given: argparse.Namespace, runs: RunSet, every: Sequence[Run]) -> list[str]:
+    from studies.board import Board
+    from studies.watching import Watch
+
+    todo = _checked(runs, every)
+    watch = Watch(runs.results, {run: run.options().experiment.t_max for run in todo})
+    board = Board(watch, jobs=_jobs(given))
+    runs.report(say=board.say, tell=watch.hear)
+    with board.shown():
+        failures = runs.play(every, jobs=_jobs(given))
+    board.say(f"Results: {given.results}")
+    return failures
+
+
+def _export(path: str, commands: Sequence[Sequence[str]]) -> None:
+    text = "".join(f"cd {shlex.quote(os.getcwd())} && {shlex.join(command)}\n" for command in commands)
+    if path == "-":
+        sys.stdout.write(text)
+        return
+    try:
+        Path(path).write_text(text)
+    except OSError as error:
+        raise UserError(f"--export-commands: {path} cannot be written: {error.strerror}.") from error
+    print(f"{len(commands)} commands: {path}")
+
+
+def _show(plan: Plan, every: Sequence[Run], todo: Sequence[Run], runs: RunSet, jobs: int) -> None:
+    """Print the plan and how long it will take."""
+    from studies.estimating import estimate
+
+    print(f"{plan}: {len(every)} runs, {len(every) - len(todo)} of them completed")
+    for line in estimate(todo, runs, jobs=jobs):
+        print(line)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
