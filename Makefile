@@ -4,7 +4,7 @@
 # PyTorch without CUDA (a tenth of the download): make train TORCH_INDEX=https://download.pytorch.org/whl/cpu
 # Tests run side by side, one process for each core, at most four; otherwise: make test WORKERS=2 (0: within pytest's own)
 
-# VMAS (10 MB) and PySC2 come along, for the tests too; SMAC, which is on GitHub alone, comes with install_sc2.sh.
+# VMAS (10 MB), ONNX (40 MB) and PySC2 come along, for the tests too; SMAC, which is on GitHub alone, comes with install_sc2.sh.
 # s2clientprotocol, from an installation of before, would share its folder with pys2clientprotocol, so both go first.
 
 SHELL := /bin/bash
@@ -27,12 +27,12 @@ help:
 	@echo "make bench      throughput of training and environment, ASAE's critic, memory"
 	@echo "make clean      remove caches (results and .venv stay)"
 
-$(STAMP): requirements.txt requirements-sc2.txt requirements-vmas.txt
+$(STAMP): requirements.txt requirements-sc2.txt requirements-vmas.txt requirements-onnx.txt
 	@test -n "$(PYTHON)" || { echo "No python3 found: install Python 3.11, or give make PYTHON=/path/to/python3.11"; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info[:2] == (3, 11) else "Python 3.11 is needed, $(PYTHON) is " + sys.version.split()[0] + ": install it, or give make PYTHON=/path/to/python3.11")'
 	@test -x $(RUN) || { echo "Making $(VENV)"; $(PYTHON) -m venv $(VENV) || { echo "Making $(VENV) failed (Debian and Ubuntu: apt install python3.11-venv)"; rm -rf $(VENV); exit 1; }; }
 	@echo "Installing requirements.txt into $(VENV) (a few minutes the first time)"
-	@$(RUN) -m pip install --quiet --disable-pip-version-check $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -r requirements.txt -r requirements-vmas.txt
+	@$(RUN) -m pip install --quiet --disable-pip-version-check $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -r requirements.txt -r requirements-vmas.txt -r requirements-onnx.txt
 	@! $(RUN) -m pip show --quiet s2clientprotocol 2> /dev/null || $(RUN) -m pip uninstall --quiet --yes s2clientprotocol pys2clientprotocol
 	@$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps -r <(grep -v '^smac ' requirements-sc2.txt)
 	@touch $@

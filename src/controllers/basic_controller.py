@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from components.action_selectors import SELECTORS, greedy, policy_log_probs
 from components.schedules import LinearSchedule
+from controllers.graphs import Graph, Layout
 from core.data import EpisodeBatch, PolicyOutput, TeamSpec, TeamStep, one_hots
 from core.kinds import UNIT
 from core.settings import Section
@@ -174,6 +175,17 @@ class BasicController:
         """As :meth:`log_policy` of the agents of one group, who alone are in ``batch``: [B, T+1, A', U]."""
         values = self.agents.of_group(group, self.inputs(batch, group=group), packing=batch.packing)
         return policy_log_probs(values, batch.available, self.epsilon(t_env))
+
+    def graphs(self) -> list[Graph]:
+        """The networks for other programs, one after another; they share their weights with these."""
+        layout = self._layout()
+        nets = zip(self.agents.nets, self.groups, strict=True)
+        memory = self.settings.hidden_dim if self.agents.recurrent else 0
+        return [Graph(net, agents, layout, state_size=memory) for net, agents in nets]
+
+    def _layout(self) -> Layout:
+        s = self.settings
+        return Layout(spec=self.spec, last_action=s.obs_last_action, agent_id=s.obs_agent_id)
 
     def state_dict(self) -> dict[str, Any]:
         """Random streams (the networks are saved by the learner that trains them)."""

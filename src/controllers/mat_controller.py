@@ -10,6 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from controllers.basic_controller import BasicController, ControllerSettings
+from controllers.graphs import Graph, JointGraph
 from core.data import EpisodeBatch, PolicyOutput, TeamSpec
 from core.errors import UserError
 from core.kinds import UNIT
@@ -86,6 +87,10 @@ class MATController(BasicController):
         packing = batch.packing
         self.encoded = packed(packing, self.net.encoder, self.inputs(batch))
         return PolicyOutput(values=packed(packing, self.net.decode, self.encoded, actions))
+
+    def graphs(self) -> list[Graph]:
+        """One, of the whole team."""
+        return [JointGraph(self.net, self.groups[0], self._layout())]
 
 
 class MATDecController(BasicController):

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence
 
 from modules.gru_kernels import backward_step, forward_step, input_gradients
@@ -50,7 +51,15 @@ class SequenceGRU(nn.GRU):
 
     def step(self, x: Tensor, h: Tensor) -> Tensor:
         """One step: input [N, I], hidden state [N, H] -> next hidden state [N, H]."""
+        if torch.onnx.is_in_onnx_export():  # which knows no gru_cell
+            return self._plain_step(x, h)
         return torch.gru_cell(x, h, self.weight_ih_l0, self.weight_hh_l0, self.bias_ih_l0, self.bias_hh_l0)
+
+    def _plain_step(self, x: Tensor, h: Tensor) -> Tensor:
+        r, z, n = F.linear(x, self.weight_ih_l0, self.bias_ih_l0).chunk(3, -1)
+        h_r, h_z, h_n = F.linear(h, self.weight_hh_l0, self.bias_hh_l0).chunk(3, -1)
+        n = torch.tanh(n + torch.sigmoid(r + h_r) * h_n)
+        return n + torch.sigmoid(z + h_z) * (h - n)
 
 
 def _before(hidden: Any, sizes: list[int]) -> list[Any]:

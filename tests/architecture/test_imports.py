@@ -79,7 +79,7 @@ def test_a_package_imports_only_what_lies_below_it(package):
 def test_a_run_is_a_ladder():
     """options -> ... -> session within training; main stands on it."""
     ladder = ["resuming", "players", "layering", "options", "provenance", "room", "team", "experiment", "snapshot"]
-    ladder += ["filming", "evaluation", "ending", "session", "evaluating"]
+    ladder += ["filming", "evaluation", "ending", "session", "evaluating", "exporting"]
     folder = SOURCE / "training"
     assert set(ladder) == {path.stem for path in folder.glob("*.py")} - {"__init__"}
     for path in folder.glob("[a-z]*.py"):
@@ -92,6 +92,7 @@ def test_commands_alone_lie_on_the_top_floor():
     used = {
         "main": {"training", "telling"},
         "evaluate": {"training"},
+        "export": {"training"},
         "plot": {"analysis"},
         "publish": {"analysis", "observers", "training"},
         "reproduce": {"analysis", "observers", "studies"},

@@ -27,7 +27,7 @@ def run(*command, **more):
             [
                 "-m venv",
                 "-m pip install",
-                "-r requirements.txt -r requirements-vmas.txt",
+                "-r requirements.txt -r requirements-vmas.txt -r requirements-onnx.txt",
                 "pip uninstall --quiet --yes s2clientprotocol pys2clientprotocol",  # where the older form is there
                 "requirements-sc2.txt",
                 "--config=asae --env-config=spread",

@@ -116,8 +116,11 @@ class Encoder(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[..., A, I], floats or bytes -> [..., A, D]."""
-        tokens = self.embed(as_floats(x, self.unit).flatten(0, -3))
-        return self.blocks(tokens).view(*x.shape[:-1], -1)
+        return self.encode(x.flatten(0, -3)).view(*x.shape[:-1], -1)
+
+    def encode(self, x: Tensor) -> Tensor:
+        """The same of rows: [N, A, I] -> [N, A, D]."""
+        return self.blocks(self.embed(as_floats(x, self.unit)))
 
 
 class EncoderCritic(nn.Module):

@@ -82,11 +82,15 @@ class Transformer(nn.Module):
 
     def decode(self, z: Tensor, actions: Tensor) -> Tensor:
         """The same from encoded inputs [B, T, A, D]."""
+        return self.decode_rows(z.flatten(0, 1), actions.flatten(0, 1)).view(*z.shape[:-1], -1)
+
+    def decode_rows(self, z: Tensor, actions: Tensor) -> Tensor:
+        """The same of rows: [N, A, D] and [N, A] -> [N, A, U]."""
         flags = torch.zeros_like(actions)
         flags[..., 1:] = 1 + actions[..., :-1]
-        table, encoded = self.table(), z.flatten(0, 1)  # [N, A, D]
+        table = self.table()
         # a product with one-hot rows is this look-up, and has a product as its gradient where a look-up has a sort
-        x = F.one_hot(flags.flatten(0, 1), len(table)).to(table.dtype) @ table
+        x = F.one_hot(flags, len(table)).to(table.dtype) @ table
         for k, block in enumerate(self.decoder):
-            x = block(x if k == 0 else block.enter(x), encoded, self.hidden)
-        return self.head(x).view(*z.shape[:-1], -1)
+            x = block(x if k == 0 else block.enter(x), z, self.hidden)
+        return self.head(x)
