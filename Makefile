@@ -12,6 +12,8 @@ VENV ?= .venv
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 TORCH_INDEX ?=
 STAMP := $(VENV)/.installed
+TEST_STAMP := $(VENV)/.installed-for-tests
+TEST_EXTRAS := requirements-wandb.txt requirements-mongo-test.txt
 RUN := $(VENV)/bin/python
 STEPS ?= 500000
 WORKERS ?= auto
@@ -37,6 +39,11 @@ $(STAMP): requirements.txt requirements-sc2.txt requirements-vmas.txt requiremen
 	@$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps -r <(grep -v '^smac ' requirements-sc2.txt)
 	@touch $@
 
+$(TEST_STAMP): $(STAMP) $(TEST_EXTRAS)
+	@echo "Installing $(TEST_EXTRAS) for the tests"
+	@$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements.txt $(addprefix -r ,$(TEST_EXTRAS))
+	@touch $@
+
 train: $(STAMP)
 	$(RUN) src/main.py --config=asae --env-config=spread with seed=1 t_max=$(STEPS) test_interval=10000
 	@$(RUN) src/plot.py "$$(ls -td results/sacred/asae/spread/[0-9]*/ | head -n 1)" --metric test_return_mean --out $(CURVE) > /dev/null
@@ -46,13 +53,13 @@ train: $(STAMP)
 	@echo "Another algorithm on the same problem: python src/main.py --config=qmix --env-config=spread"
 	@echo "All curves in one picture:             python src/plot.py results --out curves.png"
 
-test: $(STAMP)
+test: $(TEST_STAMP)
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
 	$(RUN) -m pytest -q -m "not slow" -n $(WORKERS) --maxprocesses 4 --dist worksteal
 
-test-slow: $(STAMP)
+test-slow: $(TEST_STAMP)
 	$(RUN) -m pytest -q -m slow
 
 bench: $(STAMP)

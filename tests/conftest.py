@@ -24,3 +24,23 @@ def toy_env(tmp_path, monkeypatch):
         monkeypatch.setattr(module, "CONFIG_DIR", folder, raising=False)
     monkeypatch.setitem(envs.REGISTRY, "toy", "toy_vec_envs:ToyVecEnv")
     monkeypatch.setitem(scripted.SCRIPTED, "hinted", "toy_vec_envs:Hinted")
+
+
+@pytest.fixture(scope="session")
+def mongod(tmp_path_factory):
+    """A running MongoDB server."""
+    from mongod import Mongod
+
+    server = Mongod(tmp_path_factory.mktemp("mongod"))
+    yield server.start()
+    server.kill()
+
+
+@pytest.fixture
+def own_mongod(tmp_path):
+    """One that the test may kill, stop and start."""
+    from mongod import Mongod
+
+    server = Mongod(tmp_path / "mongod")
+    yield server.start()
+    server.kill()

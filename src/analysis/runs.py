@@ -6,7 +6,7 @@ import json
 import os
 import warnings
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,24 @@ import numpy as np
 from analysis.chains import join_chains
 from analysis.records import RunRecord, Series
 from core.errors import UserError
+
+
+def run_folders(paths: Iterable[Path], *, having: Sequence[str] = ("metrics.json", "metrics.jsonl")) -> list[Path]:
+    """Return the folders at or below the paths that have config.json and one of the files ``having``, each once.
+
+    Raises:
+        UserError: a path does not exist.
+    """
+    folders: dict[Path, Path] = {}  # resolved -> as given
+    for path in paths:
+        if not path.exists():
+            raise UserError(f"There is no '{path}'. Give the folder of a run, or one above several runs.")
+        top = path if path.is_dir() else path.parent
+        for folder, children, files in os.walk(top):
+            children[:] = sorted(child for child in children if not child.startswith(("_", ".")))
+            if "config.json" in files and not set(having).isdisjoint(files):
+                folders.setdefault(Path(folder).resolve(), Path(folder))
+    return list(folders.values())
 
 
 def find_runs(paths: Iterable[str | Path], *, unfinished: bool = True) -> list[RunRecord]:
@@ -33,16 +51,7 @@ def find_runs(paths: Iterable[str | Path], *, unfinished: bool = True) -> list[R
         UserError: a path does not exist, or no run was found, or none that has completed where these are wanted.
     """
     starts = [Path(path) for path in paths]
-    folders: dict[Path, Path] = {}  # resolved -> as given: each run once
-    for path in starts:
-        if not path.exists():
-            raise UserError(f"There is no '{path}'. Give the folder of a run, or one above several runs.")
-        top = path if path.is_dir() else path.parent
-        for folder, children, files in os.walk(top):
-            children[:] = sorted(child for child in children if not child.startswith(("_", ".")))
-            if "config.json" in files and ("metrics.json" in files or "metrics.jsonl" in files):
-                folders.setdefault(Path(folder).resolve(), Path(folder))
-    runs = [run for run in map(read_run, folders.values()) if run is not None]
+    runs = [run for run in map(read_run, run_folders(starts)) if run is not None]
     if not runs:
         where = ", ".join(f"'{path}'" for path in starts)
         raise UserError(

@@ -10,15 +10,15 @@ from core.settings import as_json
 FREE = {  # they change how long, where and how a run is recorded, not what it computes
     "t_max", "quiet", "label", "use_tensorboard", "local_results_path", "save_model", "save_model_interval",
     "log_interval", "render", "save_replay", "replay_format", "replay_episodes", "torch_threads", "device",
-    "keep_replay_buffer",
+    "keep_replay_buffer", "mongo_url", "mongo_db",
+    "use_wandb", "wandb_mode", "wandb_project", "wandb_team", "wandb_save_model",
     "env_args.info_keys", "env_args.info_limit",
 }  # fmt: skip
 MEASURING = {  # how often and how well a run is measured: tests have environments and random streams of their own
     "test_interval", "test_nepisode", "test_n_envs", "test_sampled", "runner_log_interval", "learner_log_interval",
 }  # fmt: skip
 ELSEWHERE = {  # EPyMARL's, in runs of its own
-    "use_cuda", "buffer_cpu_only", "hypergroup", "use_wandb", "wandb_team", "wandb_project", "wandb_mode",
-    "wandb_save_model", "env_args.seed", "env_args.debug",
+    "use_cuda", "buffer_cpu_only", "hypergroup", "env_args.seed", "env_args.debug",
 }  # fmt: skip
 PLACES = {  # of an environment: where it runs, what it shows
     "env_args.n_workers", "env_args.worker_timeout", "env_args.render_mode", "env_args.replay_dir",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Iterator
 
 
@@ -12,6 +13,11 @@ class UserError(Exception):
     ``main.py`` prints the message without a traceback and ends with exit status 2. The message says
     what was wrong, what was given and how to mend it. Bugs raise anything else and keep their traceback.
     """
+
+
+def warn(text: str) -> None:
+    """Warn on stderr, also in a quiet run; ``text`` gets a full stop."""
+    print(f"warning: {text}.", file=sys.stderr)
 
 
 class Faults:

@@ -34,8 +34,8 @@ def advice(kind: str, word: str) -> str:
 
 _MARKS = {"agent_output_type", "mask_before_softmax", "critic_type", "standardise_returns"}  # by which one is known
 _ALWAYS = {  # key -> the value that says what is always so here
-    "mask_before_softmax": "true", "standardise_returns": "false", "agent": "rnn", "use_wandb": "false",
-    "wandb_save_model": "false", "buffer_cpu_only": "true",
+    "mask_before_softmax": "true", "standardise_returns": "false", "agent": "rnn",
+    "buffer_cpu_only": "true",
 }  # fmt: skip
 _NOT_READ = {"critic_q_fn", "critic_baseline_fn", "critic_train_mode", "critic_train_reps"}  # by EPyMARL itself
 _OUTPUT = {

@@ -19,6 +19,7 @@ from core.data import EnvSpec
 from core.errors import Faults, UserError
 from core.recommended import RECOMMENDED, task_name
 from core.registry import load
+from core.secrets import hidden
 from core.settings import NESTED, TEAM, Merged, Section, merge, split, validate
 from core.words import parse_overrides
 from training.layering import layers_of
@@ -54,6 +55,15 @@ class ExperimentSettings(Section):
     log_interval: int = Field(ge=1, description="... between two tables on the console.")
     quiet: bool = Field(description="Print nothing while running.")
     use_tensorboard: bool = Field(description="Write TensorBoard files too.")
+    mongo_url: str | None = Field(description="Copy the run into this MongoDB while it goes on; null: nowhere.")
+    mongo_db: str = Field(pattern=r"^[^/\\. \"$*<>:|?\x00]{1,63}$", description="Database of mongo_url.")
+    use_wandb: bool = Field(description="Copy the run into Weights & Biases while it goes on.")
+    wandb_mode: Literal["offline", "online", "disabled"] = Field(
+        description="offline: into local_results_path/wandb, for wandb sync; online: to its server; disabled: nowhere."
+    )
+    wandb_project: str | None = Field(description="Project in W&B; null: uncategorized.")
+    wandb_team: str | None = Field(description="Whose project; null: that of the account.")
+    wandb_save_model: bool = Field(description="Keep the newest networks in W&B too.")
     local_results_path: str = Field(min_length=1, description="Folder of all results.")
     label: str | None = Field(description="A word of your own; recorded.")
     save_model: bool = Field(description="Write checkpoints.")
@@ -139,6 +149,7 @@ class Options:
     def flat(self, *, exact: bool = False) -> dict[str, Any]:
         """All settings that this run reads, as Sacred records them; exact: tuples for constructors stay tuples."""
         values = self.experiment.model_dump(mode="json") | self.player.flat()
+        values["mongo_url"] = values["mongo_url"] and hidden(values["mongo_url"])
         teams = {name: {"plays": player.plays, **player.flat()} for name, player in self.players.items()}
         arguments = self.env_args.model_dump(mode="python" if exact else "json")
         return {**dict(sorted(values.items())), NESTED: arguments, **({TEAM: teams} if teams else {})}
@@ -264,3 +275,9 @@ def _consistent(options: Options) -> None:
         check_film(f".{s.replay_format}")
     if s.use_tensorboard and importlib.util.find_spec("tensorboard") is None:
         raise UserError("use_tensorboard=True needs the Python package tensorboard: pip install it.")
+    if s.use_wandb and importlib.util.find_spec("wandb") is None:
+        raise UserError("use_wandb=True needs the Python package wandb: pip install -r requirements-wandb.txt.")
+    if s.mongo_url is not None:
+        from mirrors.store import check_url  # slow to import, so only when asked for
+
+        check_url(s.mongo_url)

@@ -10,6 +10,7 @@ from importlib import metadata
 from typing import Any
 
 from core.packages import ROOT
+from core.secrets import hidden
 from training.options import Options
 
 PACKAGES = ("torch", "numpy", "numba")
@@ -23,7 +24,7 @@ def provenance(options: Options, command: str) -> dict[str, Any]:
     """
     versions = {"python": sys.version.split()[0], "project": _project()}
     versions |= {name: _installed(name) for name in PACKAGES}
-    return {"command": command, **_code(), "versions": versions, "environment": environment(options)}
+    return {"command": hidden(command), **_code(), "versions": versions, "environment": environment(options)}
 
 
 def environment(options: Options) -> dict[str, Any]:

@@ -15,7 +15,14 @@ from core.settings import NESTED, TEAM
 from core.values import settle
 
 NOT_RESUMED = {"resume", "checkpoint_path", "load_step", "evaluate"}
-SHOWN = {"quiet", "render", "save_replay", "use_tensorboard"}  # what a run showed is not what its evaluation is to show
+SHOWN = {
+    "quiet",
+    "render",
+    "save_replay",
+    "use_tensorboard",
+    "mongo_url",
+    "use_wandb",
+}  # what a run showed is not what its evaluation is to show
 YES = {"true", "t", "yes", "y", "on", "1"}  # what pydantic takes for true
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
-import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +14,7 @@ from sacred import SETTINGS
 from sacred import Experiment as SacredExperiment
 
 from components import checkpoint
-from core.errors import UserError
+from core.errors import UserError, warn
 from core.memory import amount
 from learners.diverging import Diverged
 from observers.console import Console
@@ -26,6 +25,7 @@ from training import ending, snapshot
 from training.evaluation import Evaluation, Report
 from training.experiment import Experiment
 from training.filming import film
+from training.mirroring import Mirrors
 from training.options import Options, spec_of
 from training.provenance import provenance
 from training.resuming import check_unfinished, models_folder
@@ -80,7 +80,7 @@ class Session:
 
     def __init__(self, experiment: Experiment, command: str, report: Report | None = None) -> None:
         self.experiment, self.options, self.settings = experiment, experiment.options, experiment.settings
-        self.provenance, self.report = provenance(self.options, command), report
+        self.provenance, self.report, self.mirrors = provenance(self.options, command), report, Mirrors(self.options)
         s = self.settings
         self.task = s.task(self.options.env_args.model_dump(mode="json"))
         self.root = Path(s.local_results_path).resolve()
@@ -109,8 +109,7 @@ class Session:
         """Run under Sacred."""
         SETTINGS.CAPTURE_MODE = "no"  # the file observer keeps the output as it is printed
         SETTINGS.CONFIG.READ_ONLY_CONFIG = False
-        name = self.settings.name
-        sacred = SacredExperiment(name, save_git_info=False)
+        sacred = SacredExperiment(self.settings.name, save_git_info=False)
         sacred.add_config(self.options.flat())
         sacred.observers.append(self.files)
 
@@ -118,19 +117,22 @@ class Session:
         def train(_run: Any) -> float | None:
             return self.main(_run)
 
-        logging.getLogger(name).setLevel(logging.CRITICAL)  # Sacred's; the console says what is to be said
+        logging.getLogger(self.settings.name).setLevel(logging.CRITICAL)  # Sacred's; the console says what is to be
         try:
             sacred.run()
         except BaseException as error:  # a second Ctrl-C in Sacred's own closing
             self.files.settle("INTERRUPTED" if isinstance(error, KeyboardInterrupt) else "FAILED")
             raise
+        finally:
+            self.mirrors.close()
 
     def main(self, _run: Any) -> float | None:
         """What Sacred runs; the result is the last test return."""
         s = self.settings
         self.folder = self.files.basedir / str(_run._id)
-        when = time.strftime("%Y%m%d_%H%M%S")
-        self.token = f"{self.options.title}_seed{s.seed}_{self.task}_{when}_{_run._id}".replace(":", "-")
+        self.mirrors.start(self.folder)
+        named = f"{self.options.title}_seed{s.seed}_{self.task}_{time.strftime('%Y%m%d_%H%M%S')}_{_run._id}"
+        self.token = named.replace(":", "-")
         self.models = self.root / "models" / self.token
         self._inform(_run.info)
         self.console = Console(t_max=s.t_max, test_interval=s.test_interval, env=s.env, quiet=s.quiet)
@@ -197,7 +199,7 @@ class Session:
         checkpoint.remove_unfinished(self.models)
         saved = checkpoint.steps(self.models)
         newest = f"the newest checkpoint is of step {saved[-1]:,}" if saved else "there is no checkpoint"
-        _warn(f"closed without saving: {newest}")
+        warn(f"closed without saving: {newest}")
 
     def _inform(self, info: dict[str, Any]) -> None:
         """Say in info.json, at once, what makes this run, where its checkpoints will be and which run it continues."""
@@ -221,7 +223,7 @@ class Session:
         else:
             self.experiment.run(self.sink, save=self._save)
         if self.unsaved:
-            _warn("the last checkpoint could not be written: this run can be continued from an earlier one only")
+            warn("the last checkpoint could not be written: this run can be continued from an earlier one only")
         if s.render or s.save_replay:
             self._film(_run)
 
@@ -249,7 +251,7 @@ class Session:
             self.unsaved = False
         except OSError as error:
             if not self.unsaved:
-                _warn(f"{error}. Training goes on; earlier checkpoints are untouched")
+                warn(f"{error}. Training goes on; earlier checkpoints are untouched")
             self.unsaved = True
 
     def _film(self, _run: Any) -> None:
@@ -258,7 +260,7 @@ class Session:
         try:
             path = film(self.experiment, path)
         except (OSError, UserError) as error:  # what was played before counts
-            _warn(f"the film {path} cannot be written: {error}")
+            warn(f"the film {path} cannot be written: {error}")
             return
         self.console.message(f"film of {s.replay_episodes} greedy episodes: {path}")
         _run.add_artifact(str(path))
@@ -291,8 +293,3 @@ class Session:
             rows["note"] = f"t_max={s.t_max} is reached: the last test is what is left"
         rows["results"] = self.folder
         self.console.header(f"{self.options.title} on {self.task}", rows)
-
-
-def _warn(text: str) -> None:
-    """Warn on stderr, also in a quiet run."""
-    print(f"warning: {text}.", file=sys.stderr)

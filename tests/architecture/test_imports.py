@@ -24,9 +24,11 @@ ALLOWED = {
     "learners": {"controllers", "components", "modules", "estimators", "core"},
     "runners": {"core"},
     "observers": {"core"},
+    "mirrors": {"observers", "core"},
     "analysis": {"core"},
     "training": {
-        "runners", "observers", "learners", "controllers", "components", "modules", "estimators", "envs", "core",
+        "runners", "mirrors", "observers", "learners", "controllers", "components", "modules", "estimators", "envs",
+        "core",
     },
     "telling": {"training", "learners", "controllers", "envs", "core"},
     "studies": {"training", "analysis", "observers", "components", "core"},
@@ -79,7 +81,7 @@ def test_a_package_imports_only_what_lies_below_it(package):
 def test_a_run_is_a_ladder():
     """options -> ... -> session within training; main stands on it."""
     ladder = ["resuming", "players", "layering", "options", "provenance", "room", "team", "experiment", "snapshot"]
-    ladder += ["filming", "evaluation", "ending", "session", "evaluating", "exporting"]
+    ladder += ["mirroring", "filming", "evaluation", "ending", "session", "evaluating", "exporting"]
     folder = SOURCE / "training"
     assert set(ladder) == {path.stem for path in folder.glob("*.py")} - {"__init__"}
     for path in folder.glob("[a-z]*.py"):
@@ -97,6 +99,7 @@ def test_commands_alone_lie_on_the_top_floor():
         "publish": {"analysis", "observers", "training"},
         "reproduce": {"analysis", "observers", "studies"},
         "sweep": {"observers", "studies"},
+        "sync_mongo": {"analysis", "mirrors"},
     }
     assert set(used) == TOP
     for path in SOURCE.glob("*.py"):

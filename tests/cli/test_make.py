@@ -37,7 +37,14 @@ def run(*command, **more):
         ),
         (
             "test",
-            ["-r requirements.txt", "ruff check .", "ruff format --check .", "mypy", 'pytest -q -m "not slow" -n auto'],
+            [
+                "-r requirements.txt",
+                "-r requirements-mongo-test.txt",
+                "ruff check .",
+                "ruff format --check .",
+                "mypy",
+                'pytest -q -m "not slow" -n auto',
+            ],
         ),
         ("test-slow", ["pytest -q -m slow"]),
         ("bench", ["bench_particle.py", "bench_training.py"]),
@@ -67,6 +74,7 @@ def test_requirements_are_installed_once(tmp_path):
     """The stamp is newer than requirements.txt: nothing to install."""
     (tmp_path / "venv").mkdir()
     (tmp_path / "venv" / ".installed").touch()
+    (tmp_path / "venv" / ".installed-for-tests").touch()
     done = run("make", "-n", "test", f"VENV={tmp_path / 'venv'}")
     assert "pip install" not in done.stdout
 

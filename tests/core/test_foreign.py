@@ -51,8 +51,8 @@ ROWS = [
     ("env_args.", "state_last_action", "Leave it out"),
     ("option of plot.py", "path", "plot.py results"),
     ("setting", "use_cuda", "device=cuda"),
-    ("setting", "use_wandb", "metrics.jsonl"),
-    ("setting", "wandb_project", "metrics.jsonl"),
+    ("setting", "use_mongo", "mongo_url"),
+    ("setting", "wandb_entity", "wandb_team"),
     ("setting", "learning_rate", "Give lr."),
     ("setting", "standardise_returns", "standardise_rewards"),
     ("setting", "rnn_hidden_dim", "hidden_dim"),
@@ -200,7 +200,7 @@ def test_networks_of_their_own(tmp_path, name):
 
 def test_all_that_differs_is_told_in_one_list(tmp_path):
     file = tmp_path / "theirs.yaml"
-    different = {"standardise_returns": True, "mask_before_softmax": False, "batch_size": 20, "use_wandb": True}
+    different = {"standardise_returns": True, "mask_before_softmax": False, "batch_size": 20}
     different |= {"critic_type": "coma_critic_ns", "agent_output_type": "q", "use_cuda": True, "agent": "rnn_ns"}
     file.write_text(as_yaml(COMA | different))
     with pytest.raises(UserError) as error:
