@@ -24,6 +24,9 @@ class RunRecord:
         status: of run.json, "" where that cannot be read.
         info: info.json, empty where that cannot be read.
         started: when its config was written, in seconds since 1970.
+        entry: run.json, empty where that cannot be read.
+        reached: the last step of any metric.
+        faults: what of the folder could not be read, in words.
     """
 
     path: Path
@@ -32,6 +35,9 @@ class RunRecord:
     status: str = ""
     info: Mapping[str, Any] = field(default_factory=dict)
     started: float = 0.0
+    entry: Mapping[str, Any] = field(default_factory=dict)
+    reached: float = 0.0
+    faults: tuple[str, ...] = ()
 
     def setting(self, key: str) -> Any:
         """Return a setting by its dotted name, e.g. "env_args.n_agents"; None where it does not exist."""

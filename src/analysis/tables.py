@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+import io
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,16 +26,35 @@ def write_csv(found: Sequence[Curve], path: str | Path) -> None:
     """
     try:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        with open(path, "w", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(["panel", "group", "step", "center", "low", "high", "seeds"])
-            for curve in found:
-                rows = zip(curve.steps, curve.center, curve.low, curve.high, curve.counts, strict=True)
-                for step, *numbers, seeds in rows:
-                    cells = ["" if number != number else repr(float(number)) for number in numbers]
-                    writer.writerow([curve.panel, curve.group, f"{step:g}" if step % 1 else int(step), *cells, seeds])
+        Path(path).write_text(as_csv(found), newline="")
     except OSError as error:
         raise UserError(f"The table cannot be written to '{path}': {error.strerror}. Choose another --csv.") from error
+
+
+def as_csv(found: Sequence[Curve]) -> str:
+    """Return what :func:`write_csv` writes."""
+    rows = [
+        [curve.panel, curve.group, f"{step:g}" if step % 1 else int(step), *map(cell, numbers), seeds]
+        for curve in found
+        for step, *numbers, seeds in zip(
+            curve.steps, curve.center, curve.low, curve.high, curve.counts, strict=True
+        )
+    ]  # fmt: skip
+    return csv_text(["panel", "group", "step", "center", "low", "high", "seeds"], rows)
+
+
+def cell(number: float | None) -> str:
+    """A number for CSV, as exact as it is; empty where there is none."""
+    return "" if number is None or number != number else repr(float(number))
+
+
+def csv_text(heading: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Return rows as CSV, with CRLF as RFC 4180 wants it."""
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(heading)
+    writer.writerows(rows)
+    return text.getvalue()
 
 
 def table(found: Sequence[Curve], *, center: str = "iqm", share: float = 0.0) -> str:

@@ -90,13 +90,14 @@ def test_a_run_is_a_ladder():
 
 
 def test_commands_alone_lie_on_the_top_floor():
-    """plot, publish, reproduce and sweep see runs by their command line and their files."""
+    """plot, publish, report, reproduce and sweep see runs by their command line and their files."""
     used = {
         "main": {"training", "telling"},
         "evaluate": {"training"},
         "export": {"training"},
         "plot": {"analysis"},
         "publish": {"analysis", "observers", "training"},
+        "report": {"analysis", "observers"},
         "reproduce": {"analysis", "observers", "studies"},
         "sweep": {"observers", "studies"},
         "sync_mongo": {"analysis", "mirrors"},
