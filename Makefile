@@ -13,21 +13,20 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 TORCH_INDEX ?=
 STAMP := $(VENV)/.installed
 TEST_STAMP := $(VENV)/.installed-for-tests
-TEST_EXTRAS := requirements-wandb.txt requirements-mongo-test.txt
+TEST_EXTRAS := requirements-wandb.txt requirements-mongo-test.txt requirements-browser.txt
 RUN := $(VENV)/bin/python
 STEPS ?= 500000
 WORKERS ?= auto
 CURVE := results/learning_curve.png
 export MPLBACKEND := Agg
 
-.PHONY: help train test test-slow bench omniboard-smoke clean
+.PHONY: help train test test-slow bench clean
 
 help:
 	@echo "make train      set up .venv, train ASAE on spread for a few minutes, draw its learning curve"
 	@echo "make test       style, types and all tests but the slow ones"
 	@echo "make test-slow  learning checks of several minutes"
-	@echo "make bench      throughput of training and environment, ASAE's critic, memory"
-	@echo "make omniboard-smoke  the real Omniboard on a real MongoDB, in headless Chromium (Node 20, chromium)"
+	@echo "make bench      throughput of training and environment, ASAE's critic, memory, the report page"
 	@echo "make clean      remove caches (results and .venv stay)"
 
 $(STAMP): requirements.txt requirements-sc2.txt requirements-vmas.txt requirements-onnx.txt
@@ -40,9 +39,10 @@ $(STAMP): requirements.txt requirements-sc2.txt requirements-vmas.txt requiremen
 	@$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps -r <(grep -v '^smac ' requirements-sc2.txt)
 	@touch $@
 
-$(TEST_STAMP): $(STAMP) $(TEST_EXTRAS)
+$(TEST_STAMP): $(STAMP) $(TEST_EXTRAS) requirements-marl-eval.txt
 	@echo "Installing $(TEST_EXTRAS) for the tests"
 	@$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements.txt $(addprefix -r ,$(TEST_EXTRAS))
+	@$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -r requirements-marl-eval.txt
 	@touch $@
 
 train: $(STAMP)
@@ -68,11 +68,9 @@ bench: $(STAMP)
 	$(RUN) benchmarks/bench_battle.py
 	$(RUN) benchmarks/bench_training.py
 	$(RUN) benchmarks/bench_critic.py
+	$(RUN) benchmarks/bench_report.py
 	$(RUN) benchmarks/bench_memory.py
 	$(RUN) benchmarks/bench_memory.py --env-config battle --fill -- env_args.map_name=27m_vs_30m
-
-omniboard-smoke: $(TEST_STAMP)
-	$(RUN) tests/omniboard_smoke.py
 
 clean:
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .numba_cache

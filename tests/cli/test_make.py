@@ -40,6 +40,8 @@ def run(*command, **more):
             [
                 "-r requirements.txt",
                 "-r requirements-mongo-test.txt",
+                "-r requirements-browser.txt",
+                "--no-deps --no-build-isolation -r requirements-marl-eval.txt",
                 "ruff check .",
                 "ruff format --check .",
                 "mypy",
@@ -47,8 +49,7 @@ def run(*command, **more):
             ],
         ),
         ("test-slow", ["pytest -q -m slow"]),
-        ("omniboard-smoke", ["-r requirements-mongo-test.txt", "tests/omniboard_smoke.py"]),
-        ("bench", ["bench_particle.py", "bench_training.py"]),
+        ("bench", ["bench_particle.py", "bench_training.py", "bench_report.py"]),
         ("clean", [".pytest_cache"]),
         ("help", ["make train", "make test"]),
     ],
