@@ -79,6 +79,7 @@ class WandbCopy:
         settings |= {"init_timeout": ANSWER} if self._mode == "online" else {}
         given = dict(self._about) | {"config": config, "dir": str(self._place)}
         try:
+            wandb.setup(settings=wandb.Settings(silent=True))  # what it prints is not for this console
             return wandb.init(mode=self._mode, settings=wandb.Settings(**settings), **given)
         except Exception as error:  # of any kind: it is others' code, and must not end the thread
             if self._mode != "online":

@@ -17,6 +17,7 @@ from observers.gather import Episodes, Means, numbers, summarise
 from observers.interrupts import shield
 from observers.sacred_files import AtomicFileObserver
 
+QUEUED = 10_000  # points that wait for TensorBoard's thread before a run waits for them
 CAPTURED = 2**20  # bytes of output that other Sacred observers get (a MongoDB document holds 16 MB)
 
 
@@ -205,7 +206,11 @@ class _Board:
     def __init__(self, folder: str | Path) -> None:
         from torch.utils.tensorboard import SummaryWriter  # slow to import, so only when asked for
 
-        self._writer: Any = SummaryWriter(str(folder))
+        self._writer: Any = None
+        try:
+            self._writer = SummaryWriter(str(folder), max_queue=QUEUED)
+        except OSError as error:
+            self._give_up(error)
 
     def write(self, values: Mapping[str, float], t_env: int) -> None:
         for name, value in values.items():
@@ -223,5 +228,8 @@ class _Board:
         try:
             getattr(self._writer, method)(*values)
         except OSError as error:
-            self._writer = None
-            logging.getLogger(__name__).warning("TensorBoard's files cannot be written (%s): no more of them", error)
+            self._give_up(error)
+
+    def _give_up(self, error: OSError) -> None:
+        self._writer = None
+        logging.getLogger(__name__).warning("TensorBoard's files cannot be written (%s): no more of them", error)

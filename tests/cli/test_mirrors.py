@@ -222,7 +222,7 @@ def recorded(place):
 
 
 def test_wandb_offline_has_every_point(cli, wandb_alone):
-    folder = cli.train("iql", "matrix_game", *FEW, "use_wandb=True", "wandb_project=ours", "wandb_team=us")
+    folder = cli.train("iql", "matrix_game", *FEW, "use_wandb=True", "wandb_project=ours", "wandb_save_model=True")
     history, config, about = recorded(cli.results / "wandb")
     ours = {(name, step, value) for name, step, value in on_file(folder) if value is not None}
     theirs = {(name, step, row[name]) for step, row in history.items() for name in row if not name.startswith("_")}
@@ -230,6 +230,8 @@ def test_wandb_offline_has_every_point(cli, wandb_alone):
     assert (config["seed"], config["name"], about["project"]) == (3, "iql", "ours")
     assert about["group"].startswith("iql_matrix_game-climbing_")
     assert about["name"].endswith("_seed3_1")
+    (kept,) = cli.results.glob("wandb/offline-run-*/files/*/*/agent.th")
+    assert kept.read_bytes() == next(cli.results.glob("models/*/*/agent.th")).read_bytes()
 
 
 def test_wandb_that_cannot_be_reached_costs_one_warning(cli, wandb_alone, monkeypatch):

@@ -153,6 +153,16 @@ def test_tensorboard_has_the_values(tmp_path):
     assert [(event.step, event.value) for event in events.Scalars("return_mean")] == [(10, 3.0)]
 
 
+def test_tensorboard_that_cannot_be_written_is_told_once_and_ends_no_run(tmp_path, caplog):
+    (tmp_path / "tb").write_text("a file")
+    sink = Sink(tensorboard=tmp_path / "tb")
+    for step in range(3):
+        sink.write({"loss": 0.5}, step)
+    sink.close()
+    assert sink.latest == {"loss": 0.5}
+    assert caplog.text.count("TensorBoard's files cannot be written") == 1
+
+
 def test_tables_come_at_their_interval():
     class Fake:
         tables = ()
