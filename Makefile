@@ -1,4 +1,5 @@
 # make train   the first thing to try: sets up .venv, trains ASAE for a few minutes, draws its learning curve
+# make compare two algorithms, three seeds each, one picture and one page
 # make test    style, types and all tests, in the same .venv
 # Another interpreter: make train PYTHON=/path/to/python3.11
 # PyTorch without CUDA (a tenth of the download): make train TORCH_INDEX=https://download.pytorch.org/whl/cpu
@@ -16,14 +17,16 @@ TEST_STAMP := $(VENV)/.installed-for-tests
 TEST_EXTRAS := requirements-wandb.txt requirements-mongo-test.txt requirements-browser.txt
 RUN := $(VENV)/bin/python
 STEPS ?= 500000
+COMPARED ?= 200000
 WORKERS ?= auto
 CURVE := results/learning_curve.png
 export MPLBACKEND := Agg
 
-.PHONY: help train test test-slow bench clean
+.PHONY: help train compare test test-slow bench clean
 
 help:
 	@echo "make train      set up .venv, train ASAE on spread for a few minutes, draw its learning curve"
+	@echo "make compare    train ASAE and QMIX with three seeds each, draw both, make the report page"
 	@echo "make test       style, types and all tests but the slow ones"
 	@echo "make test-slow  learning checks of several minutes"
 	@echo "make bench      throughput of training and environment, ASAE's critic, memory, the report page"
@@ -53,6 +56,13 @@ train: $(STAMP)
 	@echo "From here on, in every new shell:      source $(VENV)/bin/activate"
 	@echo "Another algorithm on the same problem: python src/main.py --config=qmix --env-config=spread"
 	@echo "All curves in one picture:             python src/plot.py results --out curves.png"
+
+compare: $(STAMP)
+	$(RUN) src/sweep.py --config asae qmix --env-config spread --seeds 3 --results results/compare with t_max=$(COMPARED) test_interval=20000
+	@$(RUN) src/plot.py results/compare --metric test_return_mean --center median --table --out results/compare.png
+	@$(RUN) src/report.py results/compare --out results/compare/report
+	@echo
+	@echo "Two algorithms, three seeds: $(CURDIR)/results/compare.png"
 
 test: $(TEST_STAMP)
 	$(RUN) -m ruff check .

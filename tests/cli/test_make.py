@@ -36,6 +36,14 @@ def run(*command, **more):
             ],
         ),
         (
+            "compare",
+            [
+                "src/sweep.py --config asae qmix --env-config spread --seeds 3 --results results/compare",
+                "src/plot.py results/compare",
+                "src/report.py results/compare --out results/compare/report",
+            ],
+        ),
+        (
             "test",
             [
                 "-r requirements.txt",
