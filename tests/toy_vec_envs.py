@@ -6,6 +6,9 @@ unavailable action, a step of a finished slot or a reset of a running one is an 
 
 from __future__ import annotations
 
+import os
+import signal
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -172,3 +175,46 @@ class Hinted(Memoryless):
 
     def act(self, step, generator):
         return step.obs[..., :N_ACTIONS].argmax(-1)
+
+
+class MortalArgs(ToyArgs):
+    grave: str = ""
+    deaths: int = 2
+
+
+class MortalVecEnv(ToyVecEnv):
+    """Ends its process in its second step, ``deaths`` times in all: each leaves a mark in the file ``grave``."""
+
+    Args = MortalArgs
+
+    def step(self, actions, active):
+        grave = Path(self.args.grave) if self.args.grave else None
+        if grave and self.n_steps and (not grave.exists() or grave.stat().st_size < self.args.deaths):
+            with grave.open("a") as file:
+                file.write("x")
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().step(actions, active)
+
+
+class Drawing:
+    """Draws as controllers do: for all slots, whatever they do."""
+
+    def __init__(self):
+        self.generator = np.random.default_rng(7)
+
+    def begin(self, n_envs):
+        self.time = np.zeros(n_envs)
+
+    def restart(self, slots):
+        self.time[slots] = 0
+
+    def act(self, step, *, t_env, greedy_policy=False):
+        self.time += 1
+        noise = self.generator.random(step.available.shape) + step.obs[..., :4] + np.sin(self.time)[:, None, None]
+        return np.where(step.available, noise, -9.0).argmax(-1)
+
+    def state_dict(self):
+        return self.generator.bit_generator.state
+
+    def load_state_dict(self, state):
+        self.generator.bit_generator.state = state

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -60,6 +60,7 @@ class BasicController:
 
     one_network = False
     Settings: type[ControllerSettings] = ControllerSettings
+    FORGOTTEN: ClassVar[frozenset[str]] = frozenset({"_inputs", "_obs_input", "_last_action", "_hidden"})
 
     def __init__(
         self,
@@ -86,6 +87,10 @@ class BasicController:
         spec, s = self.spec, self.settings
         unit = UNIT[spec.obs_kind]
         return RNNAgent(self.input_dim, spec.n_actions, hidden_dim=s.hidden_dim, use_rnn=s.use_rnn, unit=unit)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What travels to another process: who acts, not what it remembers of the episodes here."""
+        return {name: value for name, value in vars(self).items() if name not in self.FORGOTTEN}
 
     def begin(self, n_envs: int) -> None:
         """Prepare N slots; every slot starts an episode."""

@@ -43,6 +43,7 @@ class MATController(BasicController):
 
     one_network = True
     Settings = MATControllerSettings
+    FORGOTTEN = BasicController.FORGOTTEN | {"encoded"}
     settings: MATControllerSettings
     encoded: Tensor
 

@@ -10,7 +10,7 @@ from core.settings import as_json
 FREE = {  # they change how long, where and how a run is recorded, not what it computes
     "t_max", "quiet", "label", "use_tensorboard", "local_results_path", "save_model", "save_model_interval",
     "log_interval", "render", "save_replay", "replay_format", "replay_episodes", "torch_threads", "device",
-    "keep_replay_buffer", "mongo_url", "mongo_db",
+    "keep_replay_buffer", "mongo_url", "mongo_db", "ray_address", "ray_workers",
     "use_wandb", "wandb_mode", "wandb_project", "wandb_team", "wandb_save_model",
     "env_args.info_keys", "env_args.info_limit",
 }  # fmt: skip

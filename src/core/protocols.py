@@ -52,6 +52,14 @@ class Controller(Protocol):
         """Run the networks over whole episodes."""
         ...
 
+    def state_dict(self) -> dict[str, Any]:
+        """Random streams."""
+        ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore :meth:`state_dict`."""
+        ...
+
 
 class Script(Protocol):
     """Acts for one team by a rule (:mod:`envs.scripted`)."""

@@ -2,5 +2,6 @@
 
 REGISTRY: dict[str, str] = {
     "parallel": "runners.parallel_runner:ParallelRunner",
+    "ray": "runners.ray_runner:RayRunner",
     "episode": "runners.parallel_runner:EpisodeRunner",
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
@@ -66,6 +66,11 @@ class ParallelRunner:
         """How many environments serve ``n_episodes`` per call, given the setting n_envs (None: as many)."""
         return min(n_envs or n_episodes, n_episodes)
 
+    @classmethod
+    def place(cls, make: Callable[[int], VecEnv], slots: int, settings: Any) -> Any:
+        """Make the environments, in this process; ``settings`` are the experiment's."""
+        return make(slots)
+
     @property
     def spec(self) -> EnvSpec:
         """Of the environment."""
@@ -92,8 +97,8 @@ class ParallelRunner:
         """
         what = f"{n_episodes} episodes of up to {self.spec.episode_limit} steps"
         with enough_memory(f"gathering {what}", "lower batch_size_run, n_envs or env_args.time_limit"):
-            stores = self._stores(Episodes, n_episodes)
-            collection = _Collection(self, controllers, n_episodes, stores)
+            stores = self.stores(Episodes, n_episodes)
+            collection = self._collection(controllers, n_episodes, stores)
             stats = collection.play(t_env=t_env, greedy=greedy)
             batches = [store.batch(stats.lengths, collection.terminated) for store in stores]
             return dict(zip(controllers, batches, strict=True)), stats
@@ -114,10 +119,14 @@ class ParallelRunner:
             on_step: called with the active slots (bool [N]) after every reset and step (drawing).
         """
         with enough_memory(f"playing in {self.env.n_envs} environments at once", "lower test_n_envs or test_nepisode"):
-            collection = _Collection(self, controllers, n_episodes, self._stores(Returns, n_episodes))
+            collection = self._collection(controllers, n_episodes, self.stores(Returns, n_episodes))
             return collection.play(t_env=t_env, greedy=greedy, on_step=on_step)
 
-    def _stores(self, kind: type[Store], n_episodes: int) -> list[Store]:
+    def _collection(self, controllers: Mapping[str, Controller], n_episodes: int, stores: Sequence[Returns]) -> Any:
+        """Who plays one call."""
+        return Collection(self, controllers, n_episodes, stores)
+
+    def stores(self, kind: type[Store], n_episodes: int) -> list[Store]:
         """One for every team."""
         spec = self.spec
         return [kind(n_episodes, spec.episode_limit, team, self.rewards.dim(team)) for team in spec.teams]
@@ -132,8 +141,19 @@ class EpisodeRunner(ParallelRunner):
         return 1
 
 
-class _Collection:
-    """One call of collect or play: which slot plays which episode, and where its steps go."""
+class Collection:
+    """One call of collect or play: which slot plays which episode, and where its steps go.
+
+    Args:
+        runner: whose environments and seeds.
+        controllers: team -> who acts for it.
+        n_episodes: B.
+        stores: of every team.
+        slots: that play, int64 [K]; the first B by default.
+
+    Attributes:
+        terminated: bool [B], episodes with a true end.
+    """
 
     def __init__(
         self,
@@ -141,22 +161,26 @@ class _Collection:
         controllers: Mapping[str, Controller],
         n_episodes: int,
         stores: Sequence[Returns],
+        *,
+        slots: np.ndarray | None = None,
     ) -> None:
         self.runner, self.env = runner, runner.env
         self.teams, self.controllers = tuple(controllers), tuple(controllers.values())
         n = runner.env.n_envs
         self.n_episodes = n_episodes
         self.episodes = stores
-        self.active = np.arange(n) < n_episodes
-        self.slots = np.flatnonzero(self.active)
-        self.row = np.arange(n)  # slot -> episode of this batch
+        self.slots = np.arange(min(n, n_episodes)) if slots is None else slots
+        self.active = np.isin(np.arange(n), self.slots)
+        self.row = np.zeros(n, np.int64)  # slot -> episode of this batch
+        self.row[self.slots] = np.arange(len(self.slots))
         self.time = np.zeros(n, np.int64)  # slot -> steps of its episode so far
-        self.next_row = min(n, n_episodes)
+        self.next_row = len(self.slots)
         self.length = np.zeros(n_episodes, np.int64)
         self.terminated = np.zeros(n_episodes, bool)
         self.lockstep = n == n_episodes
 
     def play(self, *, t_env: int | None, greedy: bool, on_step: OnStep | None = None) -> EpisodeStats:
+        """Play all episodes; the arguments are those of :meth:`ParallelRunner.play`."""
         info, dropped = {key: np.zeros(self.n_episodes) for key in self.runner.spec.info_keys}, 0
         step = self.begin(on_step)
         while len(self.slots):
@@ -182,6 +206,7 @@ class _Collection:
         return EpisodeStats(returns=returns, lengths=self.length, info=info, dropped=dropped)
 
     def begin(self, on_step: OnStep | None) -> TimeStep:
+        """Start the first episode of every slot."""
         for controller in self.controllers:
             controller.begin(self.env.n_envs)
         step = self._launch(self.slots)
@@ -210,6 +235,7 @@ class _Collection:
             store.observe(index, team, source)
 
     def step(self, actions: list[np.ndarray]) -> TimeStep:
+        """Step the active slots; ``actions`` has int64 [N, A] of every team."""
         slots = self.slots
         index = self._index(slots)
         step = self.env.step(actions, self.active)
@@ -229,6 +255,7 @@ class _Collection:
         for slot in lost:
             for store in self.episodes:
                 store.clear(self.row[slot])
+        lost = self.replace(lost)
         waiting = done[: self.n_episodes - self.next_row]
         self.row[waiting] = self.next_row + np.arange(len(waiting))
         self.next_row += len(waiting)
@@ -241,3 +268,7 @@ class _Collection:
         for controller in self.controllers:
             controller.restart(again)
         return self._launch(again)
+
+    def replace(self, lost: np.ndarray) -> np.ndarray:
+        """Say which of these slots, whose environments have died, play another episode for the same row: all."""
+        return lost

@@ -30,6 +30,19 @@ class Returns:
         """Forget an episode that was dropped."""
         self.returns[row] = 0
 
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All that is kept; the first axis is B."""
+        return {"returns": self.returns}
+
+    def cut(self, n_steps: int) -> dict[str, np.ndarray]:
+        """:meth:`arrays` of episodes of up to so many steps, as they travel to a store of more episodes."""
+        return self.arrays()
+
+    def put(self, rows: np.ndarray, part: dict[str, np.ndarray]) -> None:
+        """Take what :meth:`cut` gave for these rows, int64 [K], of which nothing is known yet."""
+        for name, array in self.arrays().items():
+            array[rows, : part[name].shape[1]] = part[name]
+
 
 class Episodes(Returns):
     """All of one team's B episodes."""
@@ -64,6 +77,15 @@ class Episodes(Returns):
         self.rewards[row] = 0
         if self.state is not None:
             self.state[row] = 0
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All that is kept; the first axis is B."""
+        kept = {"obs": self.obs, "available": self.available, "actions": self.actions, "rewards": self.rewards}
+        return super().arrays() | kept | ({} if self.state is None else {"state": self.state})
+
+    def cut(self, n_steps: int) -> dict[str, np.ndarray]:
+        """Without the rows behind ``n_steps``."""
+        return {name: array if name == "returns" else array[:, : n_steps + 1] for name, array in self.arrays().items()}
 
     def batch(self, length: np.ndarray, terminated: np.ndarray) -> EpisodeBatch:
         """The episodes, cut to the longest.

@@ -17,7 +17,7 @@ from observers.interrupts import shield
 from observers.sink import Sink
 from runners.parallel_runner import Rewards
 from training.options import Options
-from training.room import make_env
+from training.room import make_runner
 from training.team import make_teams
 
 TEST_SLOTS = 32  # environments at once in tests, at most
@@ -69,9 +69,9 @@ class Experiment:
 
     def make_runner(self, slots: int, purpose: str) -> Any:
         """A runner with environments and episode seeds of its own."""
-        env = make_env(self.options, slots)
         seed_of = functools.partial(episode_seed, self.seed, purpose)
-        return self.options.classes["runner"](env, seed_of=seed_of, rewards=self.rewards)
+        drawn = purpose == "render"
+        return make_runner(self.options, slots, seed_of=seed_of, rewards=self.rewards, here=drawn)
 
     def _opened_runner(self, slots: int, purpose: str) -> Any:
         runner = self.make_runner(slots, purpose)

@@ -17,6 +17,7 @@ from components.film import check_film
 from core.comparing import flattened
 from core.data import EnvSpec
 from core.errors import Faults, UserError
+from core.ray_cluster import check_installed
 from core.recommended import RECOMMENDED, task_name
 from core.registry import load
 from core.secrets import hidden
@@ -37,10 +38,16 @@ class ExperimentSettings(Section):
     device: str = Field(description="cpu, cuda, cuda:1, ...")
     torch_threads: int = Field(ge=1, description="Threads of PyTorch.")
     recommended: bool = Field(description="Use the settings that are recommended for the algorithm on the environment.")
-    runner: str = Field(description="parallel or episode (one environment).")
+    runner: str = Field(description="parallel, episode (one environment) or ray (on a Ray cluster).")
     batch_size_run: int = Field(ge=1, description="Episodes gathered per iteration.")
     n_envs: int | None = Field(ge=1, description="Environments at once; null means batch_size_run.")
     test_n_envs: int | None = Field(ge=1, description="Environments at once in tests; null means at most 32.")
+    ray_address: str | None = Field(
+        description="Of the Ray cluster, host:port or auto; null: RAY_ADDRESS, else a Ray of this machine alone."
+    )
+    ray_workers: int | None = Field(
+        ge=1, description="Processes on it that play, one core each; null: as many as it has cores, at most n_envs."
+    )
     buffer_memory: float | None = Field(
         gt=0, description="GiB of all replay buffers; null: a quarter of the memory, at most 4. Lowers buffer_size."
     )
@@ -277,6 +284,10 @@ def _consistent(options: Options) -> None:
         raise UserError("use_tensorboard=True needs the Python package tensorboard: pip install it.")
     if s.use_wandb and importlib.util.find_spec("wandb") is None:
         raise UserError("use_wandb=True needs the Python package wandb: pip install -r requirements-wandb.txt.")
+    if s.runner == "ray":
+        check_installed("runner=ray")
+        if s.device != "cpu":
+            raise UserError(f"runner=ray acts on the cluster's processors: give device=cpu, got {s.device}.")
     if s.mongo_url is not None:
         from mirrors.store import check_url  # slow to import, so only when asked for
 

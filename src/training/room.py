@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from components import checkpoint
 from components.replay import replay_layout
@@ -13,7 +15,7 @@ from core.errors import UserError
 from core.memory import GIB, amount, enough_memory, machine_memory
 from core.protocols import VecEnv
 from core.settings import TEAM
-from runners.parallel_runner import Rewards
+from runners.parallel_runner import ParallelRunner, Rewards, SeedOf
 from training.options import Options
 from training.players import Player
 
@@ -86,6 +88,23 @@ def make_env(options: Options, slots: int) -> VecEnv:
     """
     with enough_memory(f"{slots} environments at once", "lower n_envs (or batch_size_run) and test_n_envs"):
         return options.classes["env"](slots, options.env_args)
+
+
+def make_runner(options: Options, slots: int, *, seed_of: SeedOf, rewards: Rewards, here: bool = False) -> Any:
+    """Build a runner with environments of its own, ``runner.env``.
+
+    Args:
+        options: what was chosen.
+        slots: environments at once.
+        seed_of, rewards: see :class:`ParallelRunner`.
+        here: in this process, whatever the runner is.
+
+    Raises:
+        UserError: as :func:`make_env`, or there is no place for them.
+    """
+    kind = ParallelRunner if here else options.classes["runner"]
+    env = kind.place(functools.partial(make_env, options), slots, options.experiment)
+    return kind(env, seed_of=seed_of, rewards=rewards)
 
 
 def _can_halve(options: Options, team: TeamSpec) -> bool:
