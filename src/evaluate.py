@@ -15,11 +15,12 @@ EXAMPLES = """\
 examples:
   python src/evaluate.py results/sacred/asae/spread/1 --episodes 1000
   python src/evaluate.py results/sacred/asae/spread/1 --sampled --film with seed=7 replay_episodes=3 replay_format=mp4
-  python src/evaluate.py results/models/RUN/200000 with env_args.map_name=8m_vs_9m     # another map of the same sizes
+  python src/evaluate.py results/models/RUN/200000 with env_args.key=lbforaging:Foraging-10x10-2p-3f-v3
   python src/evaluate.py results/sacred/*/spread/* --out summary.csv --csv episodes.csv
   python src/evaluate.py results/sacred/asae/predator_prey/1 --team prey=fleeing
 
-A run's own settings hold; those after "with" win. Every result is filed under results/evaluations.
+A run's own settings hold; those after "with" win (another seed, another map of the same sizes). Every result is filed
+under results/evaluations.
 """
 
 
@@ -31,7 +32,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    cli.add_argument("runs", nargs="+", metavar="RUN", help="results folder, models folder or one checkpoint; or above")
+    cli.add_argument("runs", nargs="+", metavar="RUN", help="results folder (or one above), models folder, checkpoint")
     cli.add_argument("--episodes", type=int, metavar="N", help="how many (default: the run's test_nepisode)")
     cli.add_argument("--sampled", action="store_true", help="draw actions from the policy instead of the best ones")
     cli.add_argument("--film", action="store_true", help="write a film of greedy episodes too")

@@ -51,7 +51,7 @@ class SequenceGRU(nn.GRU):
 
     def step(self, x: Tensor, h: Tensor) -> Tensor:
         """One step: input [N, I], hidden state [N, H] -> next hidden state [N, H]."""
-        if torch.onnx.is_in_onnx_export():  # which knows no gru_cell
+        if torch.jit.is_tracing() and torch.onnx.is_in_onnx_export():  # which knows no gru_cell
             return self._plain_step(x, h)
         return torch.gru_cell(x, h, self.weight_ih_l0, self.weight_hh_l0, self.bias_ih_l0, self.bias_hh_l0)
 

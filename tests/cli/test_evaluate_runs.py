@@ -78,6 +78,17 @@ def test_sampled_episodes_other_seeds_another_task(cli, tools, run, command):
     assert [row["policy"] for row in rows] == ["greedy"] * 4 + ["sampled"] * 4
 
 
+def test_another_map_of_the_same_sizes(cli, tools, command):
+    key = "env_args.key=lbforaging:Foraging-{}-2p-{}f-v3"
+    words = [key.format("8x8", 3), "seed=1", "t_max=20", "env_args.time_limit=5", "batch_size_run=2", "batch_size=2"]
+    run = cli.train("vdn", "gymma", *words)
+    status, out, err = command(run, "with", key.format("10x10", 3))
+    assert (status, err) == (0, "")
+    assert "Foraging-10x10-2p-3f-v3" in out
+    status, _, err = command(run, "with", key.format("10x10", 4))
+    assert (status, "does not fit vdn on this gymma" in err) == (2, True)
+
+
 def test_a_film(cli, run, command):
     status, out, err = command(run, "--film", "with", "replay_format=gif")
     assert (status, err) == (0, "")
