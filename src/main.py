@@ -21,13 +21,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.list:
             usage.show(listing())
             return 0
-        from telling import explaining
+        from telling import explaining, reference
         from training import session
         from training.evaluation import Report
         from training.options import resolve
 
         if args.help_setting:
             usage.show(explaining.help_setting(args.help_setting))
+            return 0
+        if args.all_settings:
+            usage.show(reference.reference())
             return 0
         if args.env_info:
             print(json.dumps(session.env_info(resolve(args.config or "iql", args.env_config, words)), indent=2))

@@ -94,7 +94,7 @@ def _rows(model: BaseModel, prefix: str, origins: Mapping[str, str]) -> Rows:
 
 
 @dataclass(frozen=True)
-class _Reader:
+class Reader:
     """A part that reads a setting.
 
     Attributes:
@@ -118,11 +118,11 @@ def help_setting(asked: str) -> str:
         UserError: nothing reads it; names the nearest.
     """
     key = asked.split(".", 2)[-1] if asked.startswith(f"{TEAM}.") else asked
-    readers = [] if key.startswith(f"{NESTED}.") else [one for one in _of_runs() if one.key == key]
+    readers = [] if key.startswith(f"{NESTED}.") else [one for one in readers_of_runs() if one.key == key]
     if not readers:
-        readers = [one for one in _of_environments() if one.key in (key, f"{NESTED}.{key}")]
+        readers = [one for one in readers_of_environments() if one.key in (key, f"{NESTED}.{key}")]
     if not readers:
-        known = {one.key.removeprefix(f"{NESTED}.") for one in (*_of_runs(), *_of_environments())}
+        known = {one.key.removeprefix(f"{NESTED}.") for one in (*readers_of_runs(), *readers_of_environments())}
         near = advice("setting", key) or did_you_mean(key.removeprefix(f"{NESTED}."), known)
         raise UserError(f"No setting is called '{asked}'.{near} --print-config lists those of a run.")
     groups: dict[str, list[str]] = {}
@@ -132,7 +132,8 @@ def help_setting(asked: str) -> str:
     return "\n".join([readers[0].key, *lines, *_layers(readers[0].key)])
 
 
-def _of_runs() -> Iterator[_Reader]:
+def readers_of_runs() -> Iterator[Reader]:
+    """Yield what every run, every controller and every learner reads."""
     yield from _fields("every run", ExperimentSettings)
     yield from _fields("how a team's learning begins", StartSettings)
     for registry, kind in ((controllers.REGISTRY, "controller"), (learners.REGISTRY, "learner")):
@@ -140,17 +141,18 @@ def _of_runs() -> Iterator[_Reader]:
             yield from _fields(f"{kind} {name}", load(registry, name, kind).Settings)
 
 
-def _of_environments() -> Iterator[_Reader]:
+def readers_of_environments() -> Iterator[Reader]:
+    """Yield what every environment reads."""
     for name in envs.REGISTRY:
         yield from _fields(f"environment {name}", load(envs.REGISTRY, name, "environment").Args, f"{NESTED}.")
 
 
-def _fields(name: str, model: type[BaseModel], prefix: str = "") -> Iterator[_Reader]:
+def _fields(name: str, model: type[BaseModel], prefix: str = "") -> Iterator[Reader]:
     for key, field in model.model_fields.items():
-        yield _Reader(name, prefix + key, field)
+        yield Reader(name, prefix + key, field)
 
 
-def _told(one: _Reader) -> str:
+def _told(one: Reader) -> str:
     default = "" if one.field.is_required() else f"\n  {'built-in':<18} {json.dumps(one.field.default)}"
     return f"  {one.field.description}\n  {'may be':<18} {allowed(one.field)}{default}"
 
@@ -191,7 +193,7 @@ def _layers(key: str) -> list[str]:
     given[f"{RECOMMENDED}/*.yaml"] = {f"{one.place} {one.algorithm} ": _inside(one.settings, key) for one in every}
     lines = []
     for kind, found in given.items():
-        values = [f"{front}{_shown(value)}" for front, value in found.items() if value is not _MISSING]
+        values = [f"{front}{shown(value)}" for front, value in found.items() if value is not _MISSING]
         lines += [f"  {kind:<18} {', '.join(values)}"] if values else []
     return lines
 
@@ -204,5 +206,6 @@ def _inside(content: Mapping[str, Any], key: str) -> Any:
     return (content.get(NESTED) or {}).get(inner, _MISSING) if inner and outer == NESTED else content.get(key, _MISSING)
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """Return a value of a settings file as it may stand there."""
     return "null" if value is None else str(value)

@@ -43,6 +43,9 @@ def _parser() -> argparse.ArgumentParser:
     told = "print all settings, or those with this word, and where they came from, stop"
     cli.add_argument("--print-config", nargs="?", const="", metavar="WORD", help=told)
     cli.add_argument("--help-setting", metavar="SETTING", help="print what a setting means and may be, then stop")
+    cli.add_argument(
+        "--all-settings", action="store_true", help="print all settings of all parts, in Markdown, then stop"
+    )
     cli.add_argument("--env-info", action="store_true", help="print the environment's sizes as JSON, then stop")
     cli.add_argument("--out", metavar="FILE", help="with evaluate=True: write the results, .json or .csv")
     cli.add_argument("words", nargs="*", metavar="with key=value", help="settings that win over all files")

@@ -319,3 +319,8 @@ def test_tests_do_not_change_training(cli, tools):
     runs = [cli.train("coma", "spread", "seed=5", "t_max=1000", *words) for words in ([], ["test_interval=100000"])]
     returns = [tools.read(run, "metrics")["return_mean"]["values"] for run in runs]
     assert returns[0] == returns[1]
+
+
+def test_the_page_of_all_settings_is_current(cli):
+    page = Path(__file__).resolve().parents[2] / "docs" / "all_settings.md"
+    assert cli("--all-settings").out == page.read_text(), "make it anew by the line that it begins with"
