@@ -14,13 +14,14 @@ ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "extending.md").read_text()
 FILES = dict(re.findall(r"^`([\w/]+\.(?:py|yaml))`[^\n]*:\n\n```\w+\n(.*?)```", PAGE, re.DOTALL | re.MULTILINE))
 LINES = re.findall(r"^Into `REGISTRY` of `([\w/]+\.py)`.*?```python\n(.*?)```", PAGE, re.DOTALL | re.MULTILINE)
+MAPS = re.findall(r"^Below `maps:` of `([\w/]+\.yaml)`.*?```yaml\n(.*?)```", PAGE, re.DOTALL | re.MULTILINE)
 COMMANDS = re.findall(r"^    python (.+)$", PAGE, re.MULTILINE)
 QUICK = ["t_max=300", "test_nepisode=2", "test_interval=100000", "hidden_dim=8", "save_model=false"]
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
-    """The project with both walk-throughs followed."""
+    """The project with all walk-throughs followed."""
     folder = tmp_path_factory.mktemp("project")
     for name in ("src", "tests"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -31,6 +32,9 @@ def project(tmp_path_factory):
     for name, line in LINES:
         before, start, after = (folder / name).read_text().partition("REGISTRY: dict[str, str] = {\n")
         (folder / name).write_text(before + start + line + after)
+    for name, entry in MAPS:
+        before, start, after = (folder / name).read_text().partition("\nmaps:\n")
+        (folder / name).write_text(before + start + entry + after)
     return folder
 
 
@@ -50,7 +54,8 @@ def test_the_page_has_what_it_promises():
         "tests/envs/test_rendezvous.py",
     ]
     assert [name for name, _ in LINES] == ["src/learners/__init__.py", "src/envs/__init__.py"]
-    assert len(COMMANDS) == 4
+    assert [name for name, _ in MAPS] == ["src/envs/battle/maps.yaml"]
+    assert len(COMMANDS) == 6
 
 
 @pytest.mark.parametrize("command", [command for command in COMMANDS if "main.py" in command])
@@ -58,8 +63,9 @@ def test_its_runs(project, command):
     """As they stand, but shorter: the last of equal settings counts."""
     words = [word for word in shlex.split(command) if not word.startswith("t_max=")]
     done = run(project, *words, *QUICK, *(["batch_size=4"] if "vdn" in command else []))
-    assert (done.returncode, "COMPLETED after" in done.stdout) == (0, True), done.stdout + done.stderr
+    assert (done.returncode, "COMPLETED" in done.stdout) == (0, True), done.stdout + done.stderr
     assert ("met_mean" in done.stdout) == ("rendezvous" in command)
+    assert ("battle_won_mean" in done.stdout) == ("battle" in command)
 
 
 @pytest.mark.parametrize("command", [command for command in COMMANDS if "pytest" in command])
