@@ -36,10 +36,11 @@ class Mongod:
         (self.folder / "db").mkdir(parents=True, exist_ok=True)
         self._process = None
 
-    def start(self):
+    def start(self, *, auth=False):
         program().chmod(0o755)
         words = f"--dbpath {self.folder}/db --port {self.port} --bind_ip 127.0.0.1 --nounixsocket"
         words += f" --wiredTigerCacheSizeGB 0.25 --logpath {self.folder}/log --setParameter enableTestCommands=1"
+        words += " --auth" if auth else ""
         words += " --setParameter diagnosticDataCollectionEnabled=false --logappend"
         self._process = subprocess.Popen(
             [program(), *words.split()], stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL,
