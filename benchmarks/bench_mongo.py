@@ -1,63 +1,56 @@
 """What a live copy in MongoDB costs training: python benchmarks/bench_mongo.py.
 
-Plays the same run with and without mongo_url against a real server on this machine (requirements-mongo-test.txt), in
-turns, and prints processor time and clock time of each run's process; the server's own is not counted. The copy is its own
-thread of that process, so its processor time is in the numbers.
+Trains with mongo_url against a real server on this machine (requirements-mongo-test.txt), and prints the processor time
+that the copy's thread has used as a share of the process's: Python runs one thread at a time, so the training waits for
+it no longer than that. (Two whole runs, one with and one without, differ by more for other reasons.)
 """
 
 from __future__ import annotations
 
 import argparse
-import resource
-import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.append(str(ROOT / "tests"))
+sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
 
+import main as command_line  # noqa: E402
+from mirrors.follower import Follower  # noqa: E402
 from mongod import Mongod  # noqa: E402
-
-
-def play(folder: Path, words: list[str]) -> tuple[float, float]:
-    """One run; (processor seconds, clock seconds)."""
-    command = [
-        sys.executable,
-        str(ROOT / "src" / "main.py"),
-        "--config=asae",
-        "--env-config=spread",
-        "with",
-        "quiet=True",
-    ]
-    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    subprocess.run([*command, f"local_results_path={folder}", *words], check=True)
-    clock, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, clock
 
 
 def main() -> None:
     """Run the command line."""
     cli = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     cli.add_argument("--steps", type=int, default=200_000)
-    cli.add_argument("--repeats", type=int, default=3)
     given = cli.parse_args()
-    words = ["seed=1", f"t_max={given.steps}"]
+    used: list[float] = []
+    real = Follower._try
+
+    def measured(follower: Follower, step: Any) -> bool:
+        began = time.thread_time()
+        try:
+            return real(follower, step)
+        finally:
+            used.append(time.thread_time() - began)
+
+    Follower._try = measured  # type: ignore[method-assign]
     with tempfile.TemporaryDirectory() as name:
         server = Mongod(Path(name) / "mongod").start()
         try:
-            spent: dict[str, list[tuple[float, float]]] = {"alone": [], "with mongo_url": []}
-            for _ in range(given.repeats):
-                spent["alone"].append(play(Path(name), words))
-                spent["with mongo_url"].append(play(Path(name), [*words, f"mongo_url={server.url}"]))
+            cpu, clock = time.process_time(), time.perf_counter()
+            words = ["--config=asae", "--env-config=spread", "with", "seed=1", "quiet=True", f"t_max={given.steps}"]
+            command_line.main([*words, f"local_results_path={name}", f"mongo_url={server.url}"])
+            cpu, clock = time.process_time() - cpu, time.perf_counter() - clock
         finally:
             server.kill()
-    for label, runs in spent.items():
-        cpu, clock = zip(*runs, strict=True)
-        print(f"{label:<15} processor {statistics.median(cpu):.2f} s, clock {statistics.median(clock):.2f} s "
-              f"(median of {given.repeats} runs; processor {min(cpu):.2f} to {max(cpu):.2f})")  # fmt: skip
+    print(
+        f"{len(used)} times brought up to date: {sum(used):.3f} s of {cpu:.1f} s of processor time, "
+        f"{100 * sum(used) / cpu:.2f}% ({clock:.0f} s on the clock)"
+    )
 
 
 if __name__ == "__main__":
