@@ -50,6 +50,7 @@ def connected(address: str | None, *, cores: int, option: str) -> Iterator[Modul
     known = {"RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys()
     if address is None and not known:  # else Ray files a token of its own
         os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")  # it prints pages about a node that died: callers say it
     import ray  # reads these at once
 
     quiet: dict[str, Any] = {"log_to_driver": False, "configure_logging": False}
