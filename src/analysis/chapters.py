@@ -11,6 +11,7 @@ import numpy as np
 
 from analysis import scores
 from analysis.curves import Curve, curves
+from analysis.inventory import by_environment
 from analysis.records import RunRecord
 from analysis.scores import Band, Score
 from analysis.suites import Suite, suite_of
@@ -76,14 +77,6 @@ def metrics_of(runs: Sequence[RunRecord], asked: Sequence[str] = ()) -> list[str
     usual = [name for name in USUAL if name in names]
     teams = [name for name in names if name.endswith("_return_mean") and "agent_" not in name and "sampled" not in name]
     return usual or (teams or names)[:MOST_METRICS]
-
-
-def by_environment(runs: Sequence[RunRecord]) -> dict[str, list[RunRecord]]:
-    """Environment -> its runs: what is compared, and what labels tell, is of one environment."""
-    found: dict[str, list[RunRecord]] = {}
-    for run in runs:
-        found.setdefault(str(run.setting("env") or run.environment), []).append(run)
-    return dict(sorted(found.items()))
 
 
 def chapters(

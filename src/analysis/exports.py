@@ -10,7 +10,6 @@ from typing import Any
 
 from analysis.chapters import Chapter, called
 from analysis.inventory import Inventory, shown_status, speed
-from analysis.page.data import labelled
 from analysis.scores import TAUS, Band
 from analysis.suites import Suite
 from analysis.tables import as_csv, cell, csv_text
@@ -42,13 +41,12 @@ def exports(inventory: Inventory, chapters: Sequence[Chapter], now: datetime) ->
 
 
 def _runs(inventory: Inventory, metrics: Sequence[str], now: datetime) -> str:
-    labels = labelled(inventory.runs)
     faults: dict[Path, list[str]] = {}
     for path, fault in inventory.damaged:
         faults.setdefault(path, []).append(fault)
     rows = []
     for run in inventory.runs:
-        task, group = labels[run.path]
+        task, group = inventory.labels[run.path]
         last = [run.metrics[metric][1].tolist() if metric in run.metrics else [] for metric in metrics]
         rows.append([
             group, task, run.setting("seed"), shown_status(run, now), cell(run.reached), run.setting("t_max"),

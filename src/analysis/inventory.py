@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 from analysis.chains import join_chains
+from analysis.lines import sort_runs
 from analysis.records import RunRecord
 from analysis.runs import METRICS, Unreadable, load_run, no_runs, parted, read_run, run_folders
 
@@ -38,6 +39,24 @@ class Inventory:
     films: dict[Path, list[Path]] = field(default_factory=dict)
     damaged: list[tuple[Path, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+
+    @cached_property
+    def labels(self) -> dict[Path, tuple[str, str]]:
+        """A run's folder -> its task and its algorithm, with the settings that differ, as curves name them."""
+        found: dict[Path, tuple[str, str]] = {}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # curves say the same
+            for own in by_environment(self.runs).values():
+                found |= {run.path: (line.panel, line.group) for line in sort_runs(own) for run in line.runs}
+        return found
+
+
+def by_environment(runs: Sequence[RunRecord]) -> dict[str, list[RunRecord]]:
+    """Environment -> its runs: what is compared, and what labels tell, is of one environment."""
+    found: dict[str, list[RunRecord]] = {}
+    for run in runs:
+        found.setdefault(str(run.setting("env") or run.environment), []).append(run)
+    return dict(sorted(found.items()))
 
 
 def wanted_metric(name: str, further: Sequence[str] = ()) -> bool:

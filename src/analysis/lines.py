@@ -146,6 +146,8 @@ def _differing(settings: Sequence[Settings], lacking: dict[str, str] | None = No
     """
     found = []
     for key in dict.fromkeys(key for one in settings for key in one):
+        if _alike(settings, key):
+            continue
         values = {json.dumps(_plain(one[key])): one[key] for one in settings if key in one}
         missing = not all(key in one for one in settings)
         if len(values) > 1 or (missing and _is_player(key)):
@@ -153,6 +155,14 @@ def _differing(settings: Sequence[Settings], lacking: dict[str, str] | None = No
         elif missing and lacking is not None:
             lacking[key] = str(*values.values())
     return found
+
+
+def _alike(settings: Sequence[Settings], key: str) -> bool:
+    """Whether all have a setting and its value and kind are the same: quick, and mostly so."""
+    if not all(key in one for one in settings):
+        return False
+    first = settings[0][key]
+    return all(type(one[key]) is type(first) and one[key] == first for one in settings)
 
 
 def _labels(first: str, settings: Sequence[Settings], keys: Sequence[str]) -> list[str]:

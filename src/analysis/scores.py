@@ -102,7 +102,7 @@ def improvement(*samples: np.ndarray, axis: int = 0) -> np.ndarray:
     parts = []
     for x, y in zip(samples[:half], samples[half:], strict=True):
         left, right = np.moveaxis(x, axis, -1)[..., :, None], np.moveaxis(y, axis, -1)[..., None, :]
-        parts.append(0.5 * ((left > right).mean(axis=(-2, -1)) + (left >= right).mean(axis=(-2, -1))))
+        parts.append(0.5 + 0.5 * np.sign(left - right).mean(axis=(-2, -1)))
     return np.mean(parts, axis=0)
 
 

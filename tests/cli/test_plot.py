@@ -71,6 +71,9 @@ def test_the_interquartile_mean_by_hand():
     assert iqm(np.array([5.0, 1.0, 3.0])) == 3.0  # nothing to cut from three seeds: the mean
     values = np.random.default_rng(1).normal(size=(10, 4))
     np.testing.assert_allclose(iqm(values, axis=0), np.sort(values, axis=0)[2:8].mean(axis=0))
+    for size in range(1, 14):
+        values = np.random.default_rng(size).normal(size=(3, size, 2))
+        np.testing.assert_allclose(iqm(values, axis=1), scipy.stats.trim_mean(values, 0.25, axis=1), rtol=1e-12)
 
 
 def test_the_interval_is_a_percentile_bootstrap_over_seeds():

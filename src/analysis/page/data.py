@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import warnings
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -14,9 +13,8 @@ from urllib.parse import quote
 
 import numpy as np
 
-from analysis.chapters import Chapter, by_environment, called
+from analysis.chapters import Chapter, called
 from analysis.inventory import Inventory, shown_status, speed
-from analysis.lines import sort_runs
 from analysis.records import RunRecord
 from analysis.scores import TAUS, Band, Score
 from core.comparing import flattened
@@ -83,13 +81,12 @@ def page_data(
 
 
 def _rows(inventory: Inventory, metrics: Sequence[str], out: Path, now: datetime) -> list[dict[str, Any]]:
-    labels = labelled(inventory.runs)
     faults: dict[Path, list[str]] = {}
     for path, fault in inventory.damaged:
         faults.setdefault(path, []).append(fault)
     rows = []
     for run in inventory.runs:
-        task, group = labels[run.path]
+        task, group = inventory.labels[run.path]
         rows.append({
             "algorithm": group, "task": task, "seed": _plain(run.setting("seed")), "status": shown_status(run, now),
             "steps": run.reached, "t_max": _plain(run.setting("t_max")),
@@ -103,16 +100,6 @@ def _rows(inventory: Inventory, metrics: Sequence[str], out: Path, now: datetime
             "faults": faults.get(run.path, []),
         })  # fmt: skip
     return rows
-
-
-def labelled(runs: Sequence[RunRecord]) -> dict[Path, tuple[str, str]]:
-    """A run's folder -> its task and its algorithm, with the settings that differ, as curves name them."""
-    found: dict[Path, tuple[str, str]] = {}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # curves say the same
-        for own in by_environment(runs).values():
-            found |= {run.path: (line.panel, line.group) for line in sort_runs(own) for run in line.runs}
-    return found
 
 
 def _last(run: RunRecord, metric: str) -> Any:

@@ -120,7 +120,13 @@ function runsTab() {
   const values = (key) => [...new Set(data.runs.map((run) => run[key]))].sort(order.compare).map((value) => [value, value]);
   const none = el("button", { onclick: () => { picked.clear(); stored(sessionStorage, "picked", "[]"); renew(); } }, "pick none");
   const compare = el("button", { onclick: () => go("settings") }, "compare settings");
-  new IntersectionObserver((seen) => { if (seen[0].isIntersecting && rest.length) append(); }, { rootMargin: "600px" }).observe(more);
+  const below = new IntersectionObserver((seen) => {
+    if (!seen.at(-1).isIntersecting || !rest.length) return;
+    append();
+    below.unobserve(more); // looked at anew: who scrolls fast is still at the end
+    below.observe(more);
+  }, { rootMargin: "600px" });
+  below.observe(more);
   const table = el("table", { class: "runs" }, el("thead", {}, el("tr", {}, el("th", { class: "plain" }, el("span", { title: "pick" }, "✓")), ...heads, el("th", { class: "plain" }, "links"))), body);
   renew();
   return [
