@@ -55,13 +55,13 @@ def connected(address: str | None, *, cores: int, option: str) -> Iterator[Modul
 
     quiet: dict[str, Any] = {"log_to_driver": False, "configure_logging": False}
     with _same_handlers():
-        if address is None:
-            ray.init(address="local", num_cpus=cores, include_dashboard=False, **quiet)
-        else:
-            try:
-                ray.init(address=address, **quiet)
-            except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError, SystemExit) as error:
-                raise _unreachable(address, str(error), option) from error
+        here: dict[str, Any] = {"num_cpus": cores, "include_dashboard": False} if address is None else {}
+        try:
+            ray.init(address=address or "local", **here, **quiet)
+        except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError, SystemExit) as error:
+            if address is None:
+                raise UserError(f"Ray could not be started here: {_first(str(error))}.") from error
+            raise _unreachable(address, str(error), option) from error
     try:
         yield ray
     finally:
@@ -82,10 +82,13 @@ def _same_handlers() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def _first(text: str) -> str:
+    return next((line.strip() for line in text.splitlines() if line.strip()), "no answer")
+
+
 def _unreachable(address: str, why: str, option: str) -> UserError:
-    first = next((line.strip() for line in why.splitlines() if line.strip()), "")
     return UserError(
-        f"The Ray cluster {address} ({option}, RAY_ADDRESS) cannot be used: {first or 'no answer'}. Is it up (ray "
+        f"The Ray cluster {address} ({option}, RAY_ADDRESS) cannot be used: {_first(why)}. Is it up (ray "
         "status), is this machine one of its nodes, and have all RAY_AUTH_MODE=token and the same RAY_AUTH_TOKEN?"
     )
 
