@@ -34,6 +34,7 @@ def test_all_commands_are_there():
 def test_outside_the_environment_every_command_says_so(path, tmp_path):
     needed = {"main": ["--list"], "plot": [tmp_path], "publish": [tmp_path, tmp_path / "out"], "reproduce": ["fig5"]}
     needed |= {"evaluate": [tmp_path], "export": [tmp_path], "report": [tmp_path]}
+    needed |= {"sync_mongo": [tmp_path, "--url", "mongodb://127.0.0.1:1"]}
     done = bare(path, *needed.get(path.stem, []))
     assert (done.returncode, done.stdout) == (2, ""), done.stderr
     (line,) = done.stderr.splitlines()
