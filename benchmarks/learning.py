@@ -22,7 +22,8 @@ import core.packages  # noqa: F401  (first: it tells of missing packages)
 from core.errors import UserError
 from observers.interrupts import Interrupted, interrupts
 from studies.figures import Choice
-from studies.run_set import Run, RunSet
+from studies.run_set import RunSet
+from studies.runs import Run
 
 ROOT = Path(__file__).resolve().parent.parent
 ALGORITHMS = ("asae", "coma", "iql", "vdn", "qmix")

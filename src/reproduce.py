@@ -16,7 +16,8 @@ from core.registry import did_you_mean
 if TYPE_CHECKING:
     from analysis.curves import Curve
     from studies.figures import Choice, Curves, Figure
-    from studies.run_set import Run, RunSet
+    from studies.run_set import RunSet
+    from studies.runs import Run
 
 NAMES = ("fig5", "fig6", "fig7", "fig8", "fig9", "fig11", "ablate")
 CHOSEN = {"fig5": 1, "fig6": 1, "fig7": 2, "fig8": 2}  # figures whose algorithms can be chosen -> at least so many

@@ -12,12 +12,28 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from observers.console import duration, short
 from studies.watching import OVER, Row, Watch
 
-ORDER = ("running", "elsewhere", "failed", "stopped", "waiting", "completed")  # who comes first where room is scarce
-COLOURS = {"running": "cyan", "elsewhere": "cyan", "failed": "bold red", "stopped": "yellow", "completed": "green"}
+ORDER = (
+    "running",
+    "placed",
+    "elsewhere",
+    "failed",
+    "stopped",
+    "waiting",
+    "completed",
+)  # who comes first where room is scarce
+COLOURS = {
+    "running": "cyan",
+    "placed": "cyan",
+    "elsewhere": "cyan",
+    "failed": "bold red",
+    "stopped": "yellow",
+    "completed": "green",
+}
 EVERY, PLAINLY = 1.0, 60.0  # seconds between two tables, two blocks of lines
 
 
@@ -120,16 +136,16 @@ class Board:
             table.add_row(*_cells(row), style="dim" if row.state in ("waiting", "completed") else "")
         if rest:
             counts = Counter(row.state for row in rest)
-            table.add_row(f"and {len(rest)} more: " + ", ".join(f"{n} {state}" for state, n in counts.items()))
+            told = ", ".join(f"{number} {state}" for state, number in counts.items())
+            table.add_row(Text(f"and {len(rest)} more: {told}"))
         return table
 
 
-def _cells(row: Row) -> Sequence[str]:
-    colour = COLOURS.get(row.state)
+def _cells(row: Row) -> Sequence[str | Text]:
     done = f"{100 * row.steps // row.t_max}%"
     return (
-        row.run.about.replace("[", "\\["),
-        f"[{colour}]{row.state}[/]" if colour else row.state,
+        Text(row.run.about),
+        Text(row.state, style=COLOURS.get(row.state, "")),
         f"{row.steps:,} {done:>4}" if row.steps else "",
         short(round(row.speed)) if row.speed else "",
         f"{row.test.removeprefix('test_').removesuffix('_mean')} {short(row.latest[row.test])}" if row.test else "",

@@ -13,7 +13,8 @@ from typing import Any
 from observers.console import duration
 from observers.sink import Sink
 from studies.filed import Filed, Wanted
-from studies.run_set import Run, RunSet
+from studies.run_set import RunSet
+from studies.runs import Run
 from training.experiment import Experiment
 
 START = 4.0  # seconds of a process before its run begins

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from analysis.curves import Curve
-from studies.run_set import Run
+from studies.runs import Run
 
 WORLDS, STEPS = 4, 150
 ALGORITHMS = ("asae", "coma", "iql", "vdn", "qmix")

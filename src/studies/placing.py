@@ -22,13 +22,15 @@ class Ended:
     """How a command ended.
 
     Attributes:
-        status: its exit status, negative where a signal ended it; None: the node that it was on is gone.
+        status: its exit status, negative where a signal ended it; None where nobody can tell any more.
         out, err: what it printed.
+        node_gone: it ended because the machine that it was on is gone.
     """
 
     status: int | None
     out: str = ""
     err: str = ""
+    node_gone: bool = False
 
 
 class Placed(Protocol):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from core.errors import UserError
 from core.settings import NESTED
-from studies.run_set import Run
+from studies.runs import Run
 from training.team import check_parts
 
 MOST_SEEDS = 10_000
@@ -97,7 +97,7 @@ def read_grid(words: Sequence[str]) -> dict[str, tuple[str, ...]]:
     grid: dict[str, tuple[str, ...]] = {}
     for word in words:
         key, equals, text = word.partition("=")
-        values = tuple(dict.fromkeys(part.strip() for part in _parted(text)))
+        values = tuple(dict.fromkeys(part.strip() for part in parted(text)))
         if not key or not equals or "" in values:
             raise UserError(f"Cannot read --grid {word}: it takes key=value,value, e.g. lr=0.001,0.0005.")
         if key in grid:
@@ -106,8 +106,8 @@ def read_grid(words: Sequence[str]) -> dict[str, tuple[str, ...]]:
     return grid
 
 
-def _parted(text: str) -> list[str]:
-    """Parts between commas."""
+def parted(text: str) -> list[str]:
+    """Return what stands between commas, but for those within brackets and quotes."""
     parts, depth, quote = [""], 0, ""
     for letter in text:
         if quote or letter in QUOTES:

@@ -8,92 +8,22 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import functools
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from components import checkpoint
 from core.comparing import FREE, PLACES
 from core.errors import UserError
 from studies.filed import Filed, Files, Heartbeats, Wanted
 from studies.placing import Ended, Local, Placed, Placer
-from training.options import Options, resolve
+from studies.runs import News, Run
 from training.resuming import models_folder
 
 MAIN = Path(__file__).resolve().parent.parent / "main.py"
 MISTAKE = 2  # exit status: what the user has to mend is not tried again
-
-
-@dataclass(frozen=True, kw_only=True)
-class Run:
-    """One training run.
-
-    Attributes:
-        panel, line: where it belongs in a picture.
-        config, env: names of the settings files.
-        words: further settings, seed included.
-        teams: who plays a team ("prey=random").
-    """
-
-    panel: str
-    line: str
-    config: str
-    env: str
-    words: tuple[str, ...]
-    teams: tuple[str, ...] = ()
-
-    @property
-    def about(self) -> str:
-        """Short, for people."""
-        seed = next((word for word in self.words if word.startswith("seed=")), "")
-        return f"{self.panel}: {self.line} {seed}".strip()
-
-    def arguments(self, results: Path) -> list[str]:
-        """Its command line."""
-        teams = [word for team in self.teams for word in ("--team", team)]
-        options = [f"--config={self.config}", f"--env-config={self.env}", *teams]
-        return [*options, "with", *self.words, f"local_results_path={results}"]
-
-    def options(self) -> Options:
-        """What it would run with now.
-
-        Raises:
-            UserError: the settings are wrong.
-        """
-        return self._options
-
-    @functools.cached_property
-    def _options(self) -> Options:
-        return resolve(self.config, self.env, self.words, self.teams)
-
-    def settings(self) -> dict[str, Any]:
-        """The same, as it is recorded."""
-        return self.options().flat()
-
-    def wanted(self) -> Wanted:
-        """The same, to be compared with what is on file."""
-        return Wanted.of(self.options(), self.words)
-
-
-@dataclass(frozen=True)
-class News:
-    """What has happened to a run.
-
-    Attributes:
-        state: waiting, running, elsewhere (another process plays it), completed, stopped or failed.
-        text: more about it.
-        command: that plays it, where it runs.
-    """
-
-    run: Run
-    state: str
-    text: str = ""
-    command: tuple[str, ...] = ()
 
 
 class RunSet:
@@ -103,7 +33,7 @@ class RunSet:
         results: folder (``local_results_path`` of its runs).
         also: further folders whose completed runs count (``src/publish.py`` makes such).
         say: where lines about progress go.
-        placer: where runs are played.
+        placer: where runs are played; processes of this machine unless :meth:`place` says otherwise.
         retries: how often a run that dies is begun again from its checkpoint.
 
     Raises:
@@ -130,6 +60,11 @@ class RunSet:
         self._retries = retries
         self._live: dict[Run, Placed] = {}
         self._stopped = threading.Event()
+        self._halted: set[Run] = set()
+
+    def place(self, placer: Placer) -> None:
+        """Play runs there from now on."""
+        self._placer = placer
 
     def report(self, say: Callable[[str], None], tell: Callable[[News], None] = lambda news: None) -> None:
         """Give lines about progress to ``say`` from now on, and what happens to each run to ``tell``."""
@@ -219,10 +154,17 @@ class RunSet:
             pool.shutdown(cancel_futures=True)
         return failures
 
+    @property
+    def stopped(self) -> bool:
+        """Whether all were asked to end."""
+        return self._stopped.is_set()
+
     def stop(self, run: Run | None = None) -> None:
         """Ask a run to save and end, or all that are going on (and no other begins)."""
         if run is None:
             self._stopped.set()
+        else:
+            self._halted.add(run)
         for placed in [placed for one, placed in list(self._live.items()) if run in (None, one)]:
             placed.stop()
 
@@ -234,7 +176,7 @@ class RunSet:
         """
         tries, known_dead = 0, False
         while True:
-            if not known_dead and not self._alone(run):
+            if not known_dead and self._done_elsewhere(run):
                 return self._told(run, "completed", "COMPLETED elsewhere")
             resumed = self.resumable(run) is not None
             ended = self._placed(run, self.command(run))
@@ -242,12 +184,12 @@ class RunSet:
             if ended.status == 0:
                 told = next((line for line in ended.out.splitlines() if line.startswith("COMPLETED")), "COMPLETED")
                 return self._told(run, "completed", ("continued, " if resumed else "") + told)
-            if self._stopped.is_set():
+            if self._stopped.is_set() or run in self._halted:
                 return self._told(run, "stopped", "STOPPED")
-            if known_dead and (ended.status == MISTAKE or tries == self._retries):
+            if not ended.node_gone and (ended.status == MISTAKE or tries == self._retries):
                 error = ended.err.strip()[-2000:] or ended.out.strip()[-500:]
                 return self._told(run, "failed", f"FAILED (exit status {ended.status})", error)
-            tries += known_dead
+            tries += not ended.node_gone
             self._again(run, ended, tries)
 
     def _told(self, run: Run, state: str, text: str, error: str = "") -> tuple[str, str]:
@@ -257,25 +199,24 @@ class RunSet:
     def _again(self, run: Run, ended: Ended, tries: int) -> None:
         """Say that a run is begun again."""
         lines = ended.err.strip().splitlines()
-        how = f"died (exit status {ended.status})" if ended.status is not None else "its node is gone"
-        text = f"{how}{f': {lines[-1]}' if lines else ''}; " + (
-            f"again, {tries} of {self._retries}" if ended.status is not None else "moved"
-        )
+        status = "unknown" if ended.status is None else ended.status
+        text = f"died (exit status {status}){f': {lines[-1]}' if lines else ''}; again, {tries} of {self._retries}"
+        text = "its node is gone; moved" if ended.node_gone else text
         self._say(f"{run.about}: {text}")
         self._tell(News(run, "waiting", text=text))
 
-    def _alone(self, run: Run) -> bool:
-        """Wait until nobody else plays a run; False where it has completed then."""
-        waited, wanted = False, run.wanted()
+    def _done_elsewhere(self, run: Run) -> bool:
+        """Wait until nobody else plays a run; whether it has completed then."""
+        told, wanted = False, run.wanted()
         while not self._stopped.is_set():
             going_on = [one for one in self._own.same(wanted) if one.status == "RUNNING" and self._beats.of(one.folder)]
             if not going_on:
                 break
-            if not waited:
+            if not told:
                 self._tell(News(run, "elsewhere", text=str(going_on[0].folder)))
-            waited = True
+            told = True
             self._stopped.wait(1.0)
-        return not waited or self.completed(run) is None
+        return self.completed(run) is not None
 
     def _placed(self, run: Run, command: list[str]) -> Ended:
         """Play a run until it ends in whatever way."""
@@ -283,7 +224,7 @@ class RunSet:
             return Ended(128 + 15)
         placed = self._placer.place(command)
         self._live[run] = placed
-        self._tell(News(run, "running", command=tuple(command)))
+        self._tell(News(run, "placed", command=tuple(command)))
         if self._stopped.is_set():
             placed.stop()
         try:

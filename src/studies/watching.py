@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 
 from observers.importance import returns, successes
-from studies.run_set import News, Run
+from studies.runs import News, Run
 
 WINDOW = 120.0  # seconds over which a speed is measured
 LEAST = 2.0  # ... at least
@@ -25,10 +25,11 @@ class Row:
     """One run.
 
     Attributes:
-        state: as :class:`studies.run_set.News` has it.
+        state: as :class:`studies.runs.News` has it; a run that is placed is "running" when it has its folder.
         steps: environment steps so far.
         speed: steps a second, tests included; None where too little is known.
         latest: the last value of every metric.
+        kept: (steps, value) of one metric.
         text: how it ended, or why it waits.
     """
 
@@ -38,6 +39,7 @@ class Row:
     steps: int = 0
     speed: float | None = None
     latest: dict[str, float] = field(default_factory=dict)
+    kept: list[tuple[int, float]] = field(default_factory=list)
     text: str = ""
     folder: Path | None = None
     command: str = ""
@@ -62,9 +64,11 @@ class Watch:
     Args:
         results: their folder.
         t_max: run -> its environment steps.
+        keep: a metric of which all values are kept.
     """
 
-    def __init__(self, results: Path, t_max: Mapping[Run, int]) -> None:
+    def __init__(self, results: Path, t_max: Mapping[Run, int], *, keep: str = "") -> None:
+        self._keep = keep
         self._results = results.resolve()
         self._lock = threading.Lock()
         self.rows = {run: Row(run, steps) for run, steps in t_max.items()}
@@ -83,7 +87,7 @@ class Watch:
         with self._lock:
             row = self.rows[news.run]
             row.state, row.text = news.state, news.text
-            if news.state == "running":
+            if news.state == "placed":
                 row.command = shlex.join(["python", "src/main.py", *news.command[2:]])
                 row.folder, row.read, row.speed = None, 0, None
                 row.marks.clear()
@@ -96,7 +100,7 @@ class Watch:
     def look(self) -> None:
         """Read what is new."""
         with self._lock:
-            going_on = [row for row in self.rows.values() if row.state == "running"]
+            going_on = [row for row in self.rows.values() if row.state in ("placed", "running")]
             if any(row.folder is None for row in going_on):
                 self._find({row.command: row for row in going_on if row.folder is None})
             for row in going_on:
@@ -109,7 +113,7 @@ class Watch:
                 command = json.loads((folder / "info.json").read_text())["provenance"]["command"]
                 self._known.add(folder)
                 if command in rows:
-                    rows[command].folder = folder
+                    rows[command].folder, rows[command].state = folder, "running"
 
     def _read(self, row: Row) -> None:
         """Read the lines that were added to a run's metrics."""
@@ -127,6 +131,8 @@ class Watch:
         steps, when = int(point["step"]), datetime.fromisoformat(point["timestamp"]).timestamp()
         row.latest[point["name"]] = float("nan") if point["value"] is None else float(point["value"])
         row.steps = max(row.steps, steps)
+        if point["name"] == self._keep:
+            row.kept.append((steps, row.latest[self._keep]))
         if not row.marks or steps > row.marks[-1][1]:
             row.marks.append((when, steps))
         while len(row.marks) > 2 and when - row.marks[1][0] > WINDOW:

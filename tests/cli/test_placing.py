@@ -11,10 +11,11 @@ import pytest
 
 from studies.filed import QUIET, Files, Heartbeats
 from studies.placing import Ended, Local
-from studies.run_set import Run, RunSet
+from studies.run_set import RunSet
+from studies.runs import Run
 
 SOURCE = Path(__file__).parents[2] / "src"
-GONE = Ended(None)
+GONE = Ended(None, node_gone=True)
 DEAD = Ended(-9, err="Killed")
 
 
@@ -108,6 +109,19 @@ def test_a_node_that_vanishes_moves_its_runs_which_is_no_try(play, monkeypatch):
     assert said[1] == "p: iql seed=1: its node is gone; moved"
 
 
+def test_a_run_that_comes_to_its_end_when_its_node_is_gone_is_not_begun_again(tmp_path):
+    class Late(Scripted):
+        def wait(self):
+            self.file("COMPLETED", checkpoint=400)
+            return GONE
+
+    placer = Late(tmp_path.resolve())
+    said = []
+    assert RunSet(tmp_path, say=said.append, placer=placer).play([run()], jobs=1) == []
+    assert len(placer.commands) == 1
+    assert said[-1] == "[1/1] p: iql seed=1: COMPLETED elsewhere"
+
+
 def test_what_somebody_else_plays_is_waited_for_and_not_played_twice(tmp_path, monkeypatch):
     placer = Scripted(tmp_path.resolve())
     folder = placer.file("RUNNING", checkpoint=100)
@@ -167,11 +181,12 @@ def test_files_are_read_once_until_they_change(tmp_path, monkeypatch):
 
 
 CHILD = """
-import signal, sys
-pipe = open(sys.argv[1], "w")
-signal.signal(signal.SIGTERM, lambda *_: print("asked", file=pipe, flush=True))
-print("up", file=pipe, flush=True)
-signal.pause()
+import os, signal, sys
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+pipe = os.open(sys.argv[1], os.O_WRONLY)
+os.write(pipe, b"up\\n")
+signal.sigwait([signal.SIGTERM])
+os.write(pipe, b"asked\\n")
 """
 PARENT = f"""
 import sys; sys.path.insert(0, {str(SOURCE)!r})

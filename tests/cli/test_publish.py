@@ -7,7 +7,8 @@ import pytest
 
 import publish
 from analysis.runs import find_runs
-from studies.run_set import Run, RunSet
+from studies.run_set import RunSet
+from studies.runs import Run
 
 WORDS = ("seed=1", "hidden_dim=8", "test_nepisode=2", "t_max=400", "batch_size=8", "test_interval=100")
 RUN = Run(panel="game", line="iql", config="iql", env="matrix_game", words=WORDS)

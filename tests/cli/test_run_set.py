@@ -12,7 +12,8 @@ import pytest
 from core import recommended
 from core.errors import UserError
 from studies import placing
-from studies.run_set import Run, RunSet
+from studies.run_set import RunSet
+from studies.runs import Run
 
 SOURCE = Path(__file__).parents[2] / "src"
 TINY = ("seed=1", "hidden_dim=8", "test_nepisode=2", "t_max=400", "batch_size=8")

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from studies.board import Board
-from studies.run_set import News, Run
+from studies.runs import News, Run
 from studies.watching import Watch
 
 RUNS = [Run(panel="battle 3m", line=name, config=name, env="battle", words=("seed=1",)) for name in ("asae", "iql")]
@@ -24,7 +24,7 @@ def watch(tmp_path):
 
 def begin(watch, tmp_path, run, number, *words):
     """The engine tells of a run, which makes its folder."""
-    watch.hear(News(run, "running", command=(*MAIN, f"--config={run.config}", *words)))
+    watch.hear(News(run, "placed", command=(*MAIN, f"--config={run.config}", *words)))
     folder = tmp_path / "sacred" / run.config / "battle-3m" / str(number)
     folder.mkdir(parents=True)
     command = " ".join(["python", "src/main.py", f"--config={run.config}", *words])
@@ -64,7 +64,7 @@ def test_a_run_that_is_continued_is_followed_into_its_new_folder(watch, tmp_path
     row = watch.rows[RUNS[0]]
     watch.look()
     assert (row.folder, row.state, row.speed) == (folder, "running", None)
-    watch.hear(News(RUNS[1], "running", command=(*MAIN, "with", "resume=/x/models/token/300")))
+    watch.hear(News(RUNS[1], "placed", command=(*MAIN, "with", "resume=/x/models/token/300")))
     assert watch.rows[RUNS[1]].steps == 300
     watch.hear(News(RUNS[0], "completed"))
     assert (row.steps, row.left) == (1000, None)
@@ -95,7 +95,7 @@ def test_lines_and_table(watch, tmp_path):
 def test_more_runs_than_lines_are_counted(tmp_path):
     runs = [Run(panel="p", line=f"a{i}", config="a", env="e", words=()) for i in range(100)]
     watch = Watch(tmp_path, dict.fromkeys(runs, 10))
-    watch.hear(News(runs[70], "running", command=MAIN))
+    watch.rows[runs[70]].state = "running"
     watch.hear(News(runs[71], "completed"))
     console = Console(file=io.StringIO(), width=120)
     console.print(board(watch).table())

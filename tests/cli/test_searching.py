@@ -1,0 +1,241 @@
+"""Search for settings: TPE, median pruning, continuing, mistakes. Runs that end at once stand for real ones."""
+
+import copy
+import itertools
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+import sweep
+from core.errors import UserError
+from studies import run_set, searching
+from studies.placing import Ended
+from studies.planning import Plan
+from studies.run_set import RunSet
+from studies.searching import Search, read_space
+from studies.watching import Watch
+from training.options import resolve
+from training.provenance import environment
+
+optuna = pytest.importorskip("optuna", reason="pip install -r requirements-search.txt")
+
+METRIC = "test_return_mean"
+GAME = ["--config", "iql", "--env-config", "matrix_game", "--search", "optuna", "--space", "lr=0.0001..0.1:log"]
+
+
+def worth(options):
+    """A return with its best lr at 0.01."""
+    return -abs(math.log10(options.learner.lr) + 2)
+
+
+class Valued:
+    """A placer whose runs complete at once, with a return that their learning rate decides."""
+
+    def __init__(self, results):
+        self.results, self.commands, self.stopped = results, [], False
+        self.numbers = itertools.count(1)
+
+    def place(self, command):
+        self.commands.append(command)
+        config, env = (word.partition("=")[2] for word in command[2:4])
+        placed = copy.copy(self)
+        placed.options = resolve(config, env, command[command.index("with") + 1 :])
+        placed.number = next(self.numbers)
+        return placed
+
+    def wait(self):
+        folder = self.results / f"sacred/iql/game/{self.number}"
+        folder.mkdir(parents=True)
+        contents = {
+            "config": self.options.flat(),
+            "info": {"provenance": {"environment": environment(self.options)}},
+            "run": {"status": "COMPLETED"},
+            "metrics": {METRIC: {"steps": [0, 100], "values": [-9.0, worth(self.options)]}},
+        }
+        for name, content in contents.items():
+            (folder / f"{name}.json").write_text(json.dumps(content))
+        return Ended(0)
+
+    def stop(self):
+        self.stopped = True
+
+
+def plan(seeds=(1,), *words):
+    return Plan(configs=("iql",), envs=("matrix_game",), seeds=seeds, grid={}, words=("t_max=1000", *words))
+
+
+@pytest.fixture
+def search(tmp_path):
+    """Make a search; ``made.placer`` are its runs."""
+
+    def made(placer=None, seeds=(1,), space=("lr=0.0001..0.1:log",), **others):
+        runs = RunSet(tmp_path, say=lambda text: None)
+        runs.place(placer or Valued(tmp_path))
+        watch = Watch(tmp_path, {}, keep=METRIC)
+        runs.report(lambda text: None, watch.hear)
+        given = {"metric": METRIC, "minimize": False, "watch": watch, "say": lambda text: None} | others
+        one = Search(runs, plan(seeds), read_space(space), **given)
+        one.placer = runs._placer
+        return one
+
+    return made
+
+
+def states(study):
+    return [trial.state.name for trial in study.trials]
+
+
+def test_trials_of_all_seeds_come_near_the_best_value(search):
+    one = search(seeds=(1, 2))
+    assert one.play(12, jobs=2) == []
+    assert states(one.study) == ["COMPLETE"] * 12
+    assert len(one.placer.commands) == 24
+    assert one.study.best_value > -0.3
+    best = one.best()
+    assert best[0] == "12 trials completed, 0 pruned"
+    assert best[1].startswith(f"{METRIC} -0.")
+    assert "lr=0.0" in best[1]
+    assert len(best) == 6
+    again = search(seeds=(1, 2))
+    assert again.play(12, jobs=1) == []
+    assert again.placer.commands == []
+
+
+def test_the_smallest_value_may_be_wanted(search):
+    one = search(minimize=True)
+    one.play(5, jobs=1)
+    assert one.study.best_value == min(trial.value for trial in one.study.trials)
+
+
+def test_a_search_that_was_stopped_goes_on_with_the_same_trials(search, tmp_path):
+    class Stopping(Valued):
+        def wait(self):
+            if len(self.commands) < 3:
+                return super().wait()
+            one._runs.stop()
+            return Ended(143)
+
+    one = search(Stopping(tmp_path))
+    assert one.play(4, jobs=1) == []
+    assert states(one.study) == ["COMPLETE", "COMPLETE", "RUNNING"]
+    left = one.study.trials[2].params
+    rest = search()
+    rest.placer.numbers = itertools.count(3)
+    assert rest.play(4, jobs=1) == []
+    assert states(rest.study) == ["COMPLETE", "COMPLETE", "FAIL", "COMPLETE", "COMPLETE"]
+    assert rest.study.trials[3].params == left
+    assert len(rest.placer.commands) == 2
+    assert f"lr={left['lr']!r}" in rest.placer.commands[0]
+
+
+def test_a_run_that_is_worse_than_the_others_were_is_stopped(search, tmp_path):
+    """Five trials tell of ten tests each; the sixth is the worst from its first on."""
+
+    class Telling(Valued):
+        def wait(self):
+            (going,) = one._going.values()
+            row = one._watch.rows[going.run]
+            for step in range(0, 1000, 100):
+                row.kept.append((step, -100.0 if len(self.commands) == 6 else float(len(self.commands))))
+                one._report(going)
+            return Ended(143) if self.stopped else super().wait()
+
+    one = search(Telling(tmp_path))
+    one._plan = plan((1,), "test_interval=100")
+    assert one.play(6, jobs=1) == []
+    assert states(one.study) == ["COMPLETE"] * 5 + ["PRUNED"]
+    assert [len(trial.intermediate_values) for trial in one.study.trials] == [10] * 6
+    assert len(one.placer.commands) == 6  # it is not tried again
+    assert one.best()[0] == "5 trials completed, 1 pruned"
+
+
+def test_a_trial_that_fails_is_told_and_the_others_go_on(search, tmp_path):
+    class Failing(Valued):
+        def wait(self):
+            return Ended(2, err="error: it cannot be") if len(self.commands) == 2 else super().wait()
+
+    one = search(Failing(tmp_path))
+    (failure,) = one.play(3, jobs=1)
+    assert failure.startswith("trial 1: lr=")
+    assert failure.endswith("error: it cannot be")
+    assert states(one.study) == ["COMPLETE", "FAIL", "COMPLETE"]
+
+
+def test_spaces_as_they_are_typed():
+    d = optuna.distributions
+    assert read_space(["lr=1e-4..1e-2:log", "epochs=2..10", "gamma=0.9..0.99", "mixer=qmix,vdn"]) == {
+        "lr": d.FloatDistribution(1e-4, 1e-2, log=True),
+        "epochs": d.IntDistribution(2, 10),
+        "gamma": d.FloatDistribution(0.9, 0.99),
+        "mixer": d.CategoricalDistribution(["qmix", "vdn"]),
+    }
+
+
+@pytest.mark.parametrize(
+    "word", ["lr", "lr=", "=1..2", "lr=0.1", "lr=1..x", "lr=2..1", "lr=0..1:log", "lr=1..inf", "lr=a,,b", "lr=a,a"]
+)
+def test_spaces_that_are_none(word):
+    with pytest.raises(UserError, match="--space"):
+        read_space([word])
+
+
+def test_a_folder_of_another_search_is_refused(search):
+    search().play(1, jobs=1)
+    with pytest.raises(UserError, match="another search"):
+        search(seeds=(1, 2))
+
+
+def test_a_metric_that_there_is_not_ends_the_search(search):
+    with pytest.raises(UserError, match=r"no metric 'test_won'.*It has: test_return_mean"):
+        search(metric="test_won").play(3, jobs=1)
+
+
+@pytest.fixture
+def call(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    placer = Valued(Path("results/sweep").resolve())
+    monkeypatch.setattr(run_set, "Local", lambda: placer)
+
+    def run(*words):
+        capfd.readouterr()
+        status = sweep.main([str(word) for word in words])
+        shown = capfd.readouterr()
+        return status, shown.out, shown.err, placer.commands
+
+    return run
+
+
+def test_from_the_command_line(call):
+    status, out, err, commands = call(*GAME, "--trials", "3", "--jobs", "1", "with", "t_max=400")
+    assert (status, err, len(commands)) == (0, "", 3)
+    assert out.count("trial 2: lr=") == 1
+    assert "3 trials completed, 0 pruned" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ([*GAME[:-2]], ["--search optuna and --space", "belong together"]),
+        ([*GAME[:4], "--space", "lr=1..2"], ["belong together"]),
+        ([*GAME, "--grid", "gamma=0.9,0.99"], ["without --grid"]),
+        ([*GAME, "--dry-run"], ["--dry-run"]),
+        ([*GAME, "--trials", "0"], ["--trials", "1 or more"]),
+        ([*GAME, "epochz=1..3"], ["epochz"]),
+        ([*GAME, "gamma=0.5..1.5"], ["gamma", "1.5"]),
+        (["--config", "iql", "vdn", *GAME[2:]], ["one algorithm"]),
+    ],
+)
+def test_mistakes_are_told_before_anything_runs(call, tmp_path, words, expected):
+    status, out, err, commands = call(*words)
+    assert (status, out, commands) == (2, "", [])
+    assert [word for word in expected if word not in err] == []
+    assert not list(tmp_path.glob("results/sweep/*.db"))
+
+
+def test_without_optuna(call, monkeypatch):
+    monkeypatch.setattr(searching.importlib.util, "find_spec", lambda name: None)
+    status, _, err, _ = call(*GAME)
+    assert status == 2
+    assert "requirements-search.txt" in err
