@@ -169,7 +169,7 @@ def allowed(field: FieldInfo) -> str:
     found += [f"as {rule.pattern}" for rule in field.metadata if getattr(rule, "pattern", None)]
     kinds = alternatives(field.annotation)
     null = [" or null"] if type(None) in kinds else []
-    words = sorted((_word(kind) for kind in kinds - {type(None)}), key=lambda word: word.startswith("a list"))
+    words = sorted((_word(kind) for kind in kinds - {type(None)}), key=lambda word: (word.startswith("a list"), word))
     return ", ".join([" or ".join(words), *found]) + "".join(null)
 
 
