@@ -16,7 +16,12 @@ import tempfile
 import time
 from pathlib import Path
 
-SWEEP = [sys.executable, str(Path(__file__).resolve().parent.parent / "src" / "sweep.py")]
+SRC = Path(__file__).resolve().parent.parent / "src"
+sys.path.insert(0, str(SRC))
+
+import core.packages  # noqa: F401, E402  (first: it tells of missing packages)
+
+SWEEP = [sys.executable, str(SRC / "sweep.py")]
 
 
 def timed(command: str | list[str], folder: Path) -> tuple[float, float]:
