@@ -16,12 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
-SRC = Path(__file__).resolve().parent.parent / "src"
-sys.path.insert(0, str(SRC))
-
-import core.packages  # noqa: F401, E402  (first: it tells of missing packages)
-
-SWEEP = [sys.executable, str(SRC / "sweep.py")]
+SWEEP = [sys.executable, str(Path(__file__).resolve().parent.parent / "src" / "sweep.py")]
 
 
 def timed(command: str | list[str], folder: Path) -> tuple[float, float]:
