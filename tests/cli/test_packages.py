@@ -15,6 +15,7 @@ COMMANDS = sorted(
     for folder in ("src", "benchmarks")
     for path in (ROOT / folder).glob("*.py")
     if '__name__ == "__main__"' in path.read_text()
+    and path.stem != "bench_sweep"  # the standard library alone; the command that it times says so
 )
 
 
