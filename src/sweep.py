@@ -81,10 +81,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     given, words = parser().parse_args(arguments[:end]), arguments[end + 1 :]
     try:
         _check(given)
-        from observers.interrupts import Interrupted, interrupts
+        from observers.interrupts import Interrupted, announce, interrupts
 
         try:
             with interrupts():
+                announce(lambda held: "the runs save and end")
                 failures = _sweep(given, words)
         except Interrupted as interrupted:
             print("Stopped: the same command goes on from here.", file=sys.stderr)

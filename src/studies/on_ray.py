@@ -11,9 +11,11 @@ import contextlib
 import importlib.util
 import os
 import secrets
+import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -57,19 +59,8 @@ def on_ray(results: Path, *, address: str | None, cpus: float, gpus: float, core
     os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".*")  # of a node that dies it prints hundreds of lines
     import ray  # reads these at once
 
-    quiet: dict[str, Any] = {"log_to_driver": False, "configure_logging": False}
-    if address is None:
-        try:
-            ray.init(address="local", num_cpus=cores, include_dashboard=False, **quiet)
-        except (ConnectionError, RuntimeError, ray.exceptions.RayError) as error:
-            raise UserError(
-                f"Ray could not be started here: {_first(str(error))}. --placer local needs none."
-            ) from error
-    else:
-        try:
-            ray.init(address=address, **quiet)
-        except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError, SystemExit) as error:
-            raise _unreachable(address, str(error)) from error
+    with _own_signals():
+        _connect(ray, address, cores)
     try:
         placer = OnRay(ray, cpus=cpus, gpus=gpus)
         placer.check(results)
@@ -78,8 +69,37 @@ def on_ray(results: Path, *, address: str | None, cpus: float, gpus: float, core
         ray.shutdown()
 
 
+@contextlib.contextmanager
+def _own_signals() -> Iterator[None]:
+    """Keep what signals do in this process: Ray's handlers would abort it, and the runs would not be told."""
+    before = {signum: signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            for signum, handler in before.items():
+                signal.signal(signum, handler)
+
+
+def _connect(ray: ModuleType, address: str | None, cores: int) -> None:
+    """Join a cluster, or start one."""
+    quiet: dict[str, Any] = {"log_to_driver": False, "configure_logging": False}
+    errors = (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError, SystemExit)
+    try:
+        if address is None:
+            ray.init(address="local", num_cpus=cores, include_dashboard=False, **quiet)
+        else:
+            ray.init(address=address, **quiet)
+    except errors as error:
+        if address is not None:
+            raise _unreachable(address, str(error)) from error
+        raise UserError(f"Ray could not be started: {_first(str(error))}. --placer local does without.") from error
+
+
 def _first(text: str) -> str:
-    return next((line.strip() for line in text.splitlines() if line.strip()), "no answer")
+    """The first sentence of what Ray says."""
+    line = next((line.strip() for line in text.splitlines() if line.strip()), "no answer")
+    return line.partition(". ")[0].removeprefix("ray.exceptions.").rstrip(".")
 
 
 def _unreachable(address: str, why: str) -> UserError:
@@ -213,9 +233,11 @@ class RayRun:
 
 def _task() -> Any:
     def play(source: str, command: list[str], cwd: str) -> tuple[int | None, str, str]:
+        import signal
         import sys
         from pathlib import Path
 
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a cluster that a script started may ignore it
         if source not in sys.path:
             sys.path.insert(0, source)
         from studies.placing import LocalRun

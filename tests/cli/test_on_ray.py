@@ -6,15 +6,19 @@ Ray keeps the token that it finds when it is imported, so that cluster and sweep
 import importlib.util
 import json
 import os
+import shutil
+import signal
 import socket
 import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 import sweep
+from core.errors import UserError
 from studies import on_ray
 
 if importlib.util.find_spec("ray") is None:
@@ -45,11 +49,19 @@ cluster.shutdown()
 
 @pytest.fixture(scope="module")
 def cluster():
-    """A head and a second node, one core each; a line on its standard input kills the second one."""
+    """A head and a second node, one core each; a line on its standard input kills the second one.
+
+    It ignores Ctrl-C, as what a script starts in the background does.
+    """
     own = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0123456789abcdef" * 4, "RAY_TMPDIR": f"/tmp/ray-{os.getpid()}"}
     own["RAY_agent_register_timeout_ms"] = "300000"  # tests run side by side
     process = subprocess.Popen(
-        [sys.executable, "-c", CLUSTER], env=os.environ | own, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", CLUSTER],
+        env=os.environ | own,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
     )
     try:
         process.address = next(line.split()[1] for line in process.stdout if line.startswith("address "))
@@ -58,6 +70,7 @@ def cluster():
     finally:
         process.stdin.close()
         process.wait(60)
+        shutil.rmtree(own["RAY_TMPDIR"], ignore_errors=True)
 
 
 @pytest.fixture
@@ -110,6 +123,15 @@ def until_two_have_saved(process, folder):
         pytest.fail("".join(process.communicate()))
 
 
+def test_a_sweep_that_is_asked_to_end_asks_its_runs(cluster, start, tmp_path):
+    process = start("--seeds", "2", "with", "t_max=1000000", *TINY)
+    until_two_have_saved(process, tmp_path / "results/sweep")
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate()
+    assert (process.returncode, err) == (128 + signal.SIGTERM, "Stopped: the same command goes on from here.\n")
+    assert [status for _, status, _ in runs(tmp_path / "results/sweep")] == ["INTERRUPTED"] * 2
+
+
 def test_a_node_that_is_killed_only_moves_its_runs(cluster, start, call, tmp_path):
     folder, words = tmp_path / "results/sweep", ["--seeds", "3", "with", "t_max=4000", *TINY]
     process = start(*words)
@@ -131,11 +153,15 @@ def test_a_node_that_is_killed_only_moves_its_runs(cluster, start, call, tmp_pat
     assert "3 runs, 3 of them completed before" in out
 
 
-def test_runs_that_no_node_has_room_for(start):
-    process = start("--cpus", "64", "with", *TINY)
-    out, err = process.communicate()
-    assert (process.returncode, out) == (2, "")
-    assert "No node of the Ray cluster has 64 cores" in err
+def test_runs_that_no_node_has_room_for():
+    nodes = [{"Alive": True, "Resources": {"CPU": 8.0}}, {"Alive": True, "Resources": {"CPU": 2.0, "GPU": 1.0}}]
+    nodes.append({"Alive": False, "Resources": {"CPU": 64.0}})
+    ray = SimpleNamespace(nodes=lambda: nodes, remote=lambda task: task)
+    assert on_ray.OnRay(ray, cpus=1, gpus=0).slots == 10
+    assert on_ray.OnRay(ray, cpus=3, gpus=0).slots == 2
+    assert on_ray.OnRay(ray, cpus=1, gpus=0.5).slots == 2
+    with pytest.raises(UserError, match="No node of the Ray cluster has 64 cores and 0 GPUs"):
+        on_ray.OnRay(ray, cpus=64, gpus=0)
 
 
 @pytest.fixture
