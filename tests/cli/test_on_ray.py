@@ -133,7 +133,7 @@ def test_a_sweep_that_is_asked_to_end_asks_its_runs(cluster, start, tmp_path):
 
 
 def test_a_node_that_is_killed_only_moves_its_runs(cluster, start, call, tmp_path):
-    folder, words = tmp_path / "results/sweep", ["--seeds", "3", "with", "t_max=4000", *TINY]
+    folder, words = tmp_path / "results/sweep", ["--seeds", "3", "with", "t_max=20000", *TINY]
     process = start(*words)
     until_two_have_saved(process, folder)
     cluster.stdin.write("kill\n")
