@@ -19,8 +19,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 
 import core.packages  # noqa: F401  (first: it tells of missing packages)
-from core.errors import UserError
-from observers.interrupts import Interrupted, interrupts
+from core.words import parted
+from studies.commanding import status_of
 from studies.figures import Choice
 from studies.run_set import RunSet
 from studies.runs import Run
@@ -105,19 +105,19 @@ def ablation(seeds: int, lines: Sequence[str]) -> Iterator[Run]:
                 yield Run(panel=f"ablation: {environment}", line=line, config="asae", env=environment, words=settings)
 
 
-def learn(group: str, args: argparse.Namespace, words: Sequence[str]) -> None:
-    """Run one group, then draw it."""
+def learn(group: str, args: argparse.Namespace, words: Sequence[str]) -> list[str]:
+    """Run one group, then draw it; messages of runs that failed."""
     folder = ROOT / "results" / "learning" / group
     made = ablation(args.seeds, args.lines) if group == "ablation" else runs(group, args.seeds, args.algorithms)
     found, todo = RunSet(folder, also=args.also), [replace(run, words=(*run.words, *words)) for run in made]
     with found.locked():
-        for failure in found.play(todo, jobs=args.jobs):
-            print(failure, file=sys.stderr)
+        failures = found.play(todo, jobs=args.jobs)
     done = [str(path) for path in map(found.completed, todo) if path is not None]
     for metric in METRICS.get(group, ("test_return_mean",)) if done else ():
         out = f"{folder}_sampled.png" if metric == SAMPLED else f"{folder}.png"
         drawn = ["--center", "median", "--metric", metric, "--table", "--out", out]
         subprocess.run([sys.executable, "src/plot.py", *done, *drawn], cwd=ROOT, check=True)
+    return failures
 
 
 def main() -> int:
@@ -129,18 +129,9 @@ def main() -> int:
     cli.add_argument("--seeds", type=int, default=3)
     cli.add_argument("--jobs", type=int, default=2)
     cli.add_argument("--also", nargs="+", type=Path, default=[], metavar="DIR", help="runs that completed there count")
-    end = sys.argv.index("with") if "with" in sys.argv else len(sys.argv)
-    args, words = cli.parse_args(sys.argv[1:end]), sys.argv[end + 1 :]
-    try:
-        with interrupts():
-            for group in args.groups:
-                learn(group, args, words)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except Interrupted as interrupted:
-        return interrupted.exit_status
-    return 0
+    arguments, words = parted(sys.argv[1:])
+    args = cli.parse_args(arguments)
+    return status_of(lambda: [failure for group in args.groups for failure in learn(group, args, words)])
 
 
 if __name__ == "__main__":

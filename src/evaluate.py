@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import re
 import shlex
 import sys
 from collections.abc import Sequence
@@ -48,12 +47,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status (2 for a user's mistake)."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        from core.words import check_options, parted
+        from core.words import chosen
 
-        options, words = parted(arguments)
-        cli = _parser()
-        given, unknown = cli.parse_known_args(options)
-        check_options(unknown, re.findall(r"--[a-z-]+", cli.format_usage()))
+        given, words = chosen(_parser(), arguments)
         words += [] if given.episodes is None else [f"test_nepisode={given.episodes}"]
         words += ["test_greedy=false"] if given.sampled else []
         words += ["save_replay=true"] if given.film else []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 from collections.abc import Sequence
 
@@ -42,12 +41,9 @@ def _parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; 0, or 2 after a user's mistake."""
     try:
-        from core.words import check_options, parted
+        from core.words import chosen
 
-        options, words = parted(list(sys.argv[1:] if argv is None else argv))
-        cli = _parser()
-        given, unknown = cli.parse_known_args(options)
-        check_options(unknown, re.findall(r"--[a-z-]+", cli.format_usage()))
+        given, words = chosen(_parser(), list(sys.argv[1:] if argv is None else argv))
         from training.exporting import export
 
         lines = export(

@@ -62,32 +62,28 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     arguments, words = parted(list(sys.argv[1:] if argv is None else argv))
     given = parser().parse_args(arguments)
-    try:
-        _check(given)
-        from observers.interrupts import Interrupted, interrupts
-        from studies.figures import FIGURES, Choice
-        from studies.run_set import RunSet
+    from studies.commanding import status_of
 
-        sizes = tuple(given.sizes)
-        choice = Choice(
-            seeds=given.seeds, scale=given.scale, algorithms=tuple(given.algorithms), sizes=sizes, words=tuple(words)
-        )
-        runs, failures = RunSet(given.results, also=given.also), []
-        try:
-            with interrupts(), runs.locked():
-                for name in given.figures:
-                    todo = FIGURES[name].runs(choice)
-                    failures += [] if given.draw else runs.play(todo, jobs=given.jobs)
-                    _show(name, FIGURES[name], choice, todo, runs)
-        except Interrupted as interrupted:
-            print("Stopped: the same command goes on from here.", file=sys.stderr)
-            return interrupted.exit_status
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    for failure in failures:
-        print(f"failed: {failure}", file=sys.stderr)
-    return 1 if failures else 0
+    return status_of(lambda: _play(given, words))
+
+
+def _play(given: argparse.Namespace, words: Sequence[str]) -> list[str]:
+    """Run and draw the figures; messages of runs that failed."""
+    _check(given)
+    from studies.figures import FIGURES, Choice
+    from studies.run_set import RunSet
+
+    sizes = tuple(given.sizes)
+    choice = Choice(
+        seeds=given.seeds, scale=given.scale, algorithms=tuple(given.algorithms), sizes=sizes, words=tuple(words)
+    )
+    runs, failures = RunSet(given.results, also=given.also), list[str]()
+    with runs.locked():
+        for name in given.figures:
+            todo = FIGURES[name].runs(choice)
+            failures += [] if given.draw else runs.play(todo, jobs=given.jobs)
+            _show(name, FIGURES[name], choice, todo, runs)
+    return failures
 
 
 def _check(given: argparse.Namespace) -> None:

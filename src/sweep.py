@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import core.packages  # noqa: F401  (first: it tells of missing packages)
 from core.errors import UserError
-from core.words import WITH
 
 if TYPE_CHECKING:
     from studies.planning import Plan
@@ -76,26 +75,13 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; 0, 1 where runs failed, 2 after a user's mistake."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    end = next((i for i, word in enumerate(arguments) if word in WITH), len(arguments))
-    given, words = parser().parse_args(arguments[:end]), arguments[end + 1 :]
-    try:
-        _check(given)
-        from observers.interrupts import Interrupted, announce, interrupts
+    from core.words import parted
 
-        try:
-            with interrupts():
-                announce(lambda held: "the runs save and end")
-                failures = _sweep(given, words)
-        except Interrupted as interrupted:
-            print("Stopped: the same command goes on from here.", file=sys.stderr)
-            return interrupted.exit_status
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    for failure in failures:
-        print(f"failed: {failure}", file=sys.stderr)
-    return 1 if failures else 0
+    arguments, words = parted(list(sys.argv[1:] if argv is None else argv))
+    given = parser().parse_args(arguments)
+    from studies.commanding import status_of
+
+    return status_of(lambda: _sweep(given, words))
 
 
 def _check(given: argparse.Namespace) -> None:
@@ -135,7 +121,11 @@ def _plan(given: argparse.Namespace, words: Sequence[str]) -> Plan:
 
 def _sweep(given: argparse.Namespace, words: Sequence[str]) -> list[str]:
     """Do what was asked for; messages of what failed."""
+    _check(given)
+    from observers.interrupts import announce
     from studies.run_set import RunSet
+
+    announce(lambda held: "the runs save and end")
 
     plan = _plan(given, words)
     every = plan.runs()
@@ -172,9 +162,10 @@ def _play(given: argparse.Namespace, runs: RunSet, plan: Plan) -> list[str]:
 
     every, space = plan.runs(), _space(given)
     if given.placer == "ray":
-        from studies.on_ray import check_reachable
+        from core.ray_cluster import check_reachable
+        from studies.on_ray import asked
 
-        check_reachable(given.address)
+        check_reachable(given.address, option=asked(given.address))
     with contextlib.ExitStack() as stack:
         todo = _checked(runs, every) if not given.search else []
         room, jobs = _placed(given, runs, stack) if todo or given.search else (1, 1)

@@ -36,14 +36,14 @@ def sync(sources: Sequence[Path], url: str, database: str, *, again: bool = Fals
     """
     from pymongo.errors import PyMongoError
 
-    from analysis.runs import run_folders
+    from analysis.runs import no_runs, run_folders
     from mirrors.follower import Timeouts
     from mirrors.store import Store, check_url, reason, server_of
 
     check_url(url)
     folders = run_folders(sources, having=("run.json", "metrics.json", "metrics.jsonl"))
     if not folders:
-        raise UserError(f"No runs found under {', '.join(map(str, sources))}.")
+        raise no_runs(sources)
     store = Store(url, database, Timeouts(find=FIND, answer=30.0))
     counts: Counter[str] = Counter()
     try:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from analysis.chapters import Chapter, called
-from analysis.inventory import Inventory, shown_status, speed
+from analysis.inventory import Inventory, shown_status
 from analysis.scores import TAUS, Band
 from analysis.suites import Suite
 from analysis.tables import as_csv, cell, csv_text
@@ -41,17 +40,14 @@ def exports(inventory: Inventory, chapters: Sequence[Chapter], now: datetime) ->
 
 
 def _runs(inventory: Inventory, metrics: Sequence[str], now: datetime) -> str:
-    faults: dict[Path, list[str]] = {}
-    for path, fault in inventory.damaged:
-        faults.setdefault(path, []).append(fault)
     rows = []
     for run in inventory.runs:
         task, group = inventory.labels[run.path]
         last = [run.metrics[metric][1].tolist() if metric in run.metrics else [] for metric in metrics]
         rows.append([
             group, task, run.setting("seed"), shown_status(run, now), cell(run.reached), run.setting("t_max"),
-            *(cell(values[-1] if len(values) else None) for values in last), cell(speed(run)), run.setting("label"),
-            run.entry.get("start_time"), str(run.path), "; ".join(faults.get(run.path, [])),
+            *(cell(values[-1] if len(values) else None) for values in last), cell(run.speed), run.setting("label"),
+            run.entry.get("start_time"), str(run.path), "; ".join(inventory.faults.get(run.path, [])),
         ])  # fmt: skip
     heading = ["algorithm", "task", "seed", "status", "steps", "t_max", *(f"last_{metric}" for metric in metrics)]
     return csv_text([*heading, "steps_per_second", "label", "started", "folder", "damage"], rows)

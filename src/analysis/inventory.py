@@ -7,14 +7,13 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
 
 from analysis.chains import join_chains
 from analysis.lines import sort_runs
-from analysis.records import RunRecord
+from analysis.records import RunRecord, time_of
 from analysis.runs import METRICS, Unreadable, load_run, no_runs, parted, read_run, run_folders
 
 FILMS = {".gif", ".mp4"}
@@ -39,6 +38,14 @@ class Inventory:
     films: dict[Path, list[Path]] = field(default_factory=dict)
     damaged: list[tuple[Path, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+
+    @cached_property
+    def faults(self) -> dict[Path, list[str]]:
+        """A run's folder -> all that is wrong with it."""
+        found: dict[Path, list[str]] = {}
+        for path, fault in self.damaged:
+            found.setdefault(path, []).append(fault)
+        return found
 
     @cached_property
     def labels(self) -> dict[Path, tuple[str, str]]:
@@ -157,30 +164,9 @@ def _films_in(folder: Path) -> Iterator[Path]:
         return  # the folder went while it was read
 
 
-def speed(run: RunRecord) -> float | None:
-    """Environment steps per second of the whole run, tests included; None where run.json does not tell."""
-    began, ended = (_time(run.entry.get(key)) for key in ("start_time", "stop_time"))
-    ended = ended or _time(run.entry.get("heartbeat"))
-    first = run.info.get("resumed_at")
-    steps = run.reached - (float(first) if isinstance(first, int | float) else 0.0)
-    if began is None or ended is None or steps <= 0:
-        return None
-    seconds = (ended - began).total_seconds()
-    return steps / seconds if seconds > 0 else None
-
-
 def shown_status(run: RunRecord, now: datetime) -> str:
     """The status in words: one that is RUNNING without a heartbeat for two minutes is said to be silent."""
     if run.status != "RUNNING":
         return run.status or "unknown"
-    heard = _time(run.entry.get("heartbeat")) or _time(run.entry.get("start_time"))
+    heard = time_of(run.entry.get("heartbeat")) or time_of(run.entry.get("start_time"))
     return "RUNNING" if heard is not None and (now - heard).total_seconds() <= SILENT else "RUNNING, silent"
-
-
-def _time(text: Any) -> datetime | None:
-    """Times of Sacred are UTC without saying so."""
-    try:
-        when = datetime.fromisoformat(text) if isinstance(text, str) else None
-    except ValueError:
-        return None
-    return when.replace(tzinfo=UTC) if when is not None and when.tzinfo is None else when

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -47,9 +48,41 @@ class RunRecord:
         return value
 
     @property
+    def speed(self) -> float | None:
+        """Environment steps per second of the whole run, tests included; None where run.json does not tell."""
+        return speed(self.entry, self.info, self.reached)
+
+    @property
     def environment(self) -> str:
         """Environment and map, key or game: "battle 3m"."""
         names = [self.setting(f"env_args.{key}") for key in ("map_name", "key", "game")]
         name = next(filter(None, names), "")
         words = [str(word) for word in (self.setting("env"), name) if word]
         return " ".join(words) or self.path.parent.name
+
+
+def speed(entry: Mapping[str, Any], info: Mapping[str, Any], reached: float) -> float | None:
+    """Environment steps per second, tests included; None where that cannot be known.
+
+    Args:
+        entry: run.json.
+        info: info.json.
+        reached: steps at the end; those before a resumed run are not its own.
+    """
+    began, ended = (time_of(entry.get(key)) for key in ("start_time", "stop_time"))
+    ended = ended or time_of(entry.get("heartbeat"))
+    first = info.get("resumed_at")
+    steps = reached - (float(first) if isinstance(first, int | float) else 0.0)
+    if began is None or ended is None or steps <= 0:
+        return None
+    seconds = (ended - began).total_seconds()
+    return steps / seconds if seconds > 0 else None
+
+
+def time_of(text: Any) -> datetime | None:
+    """A time of Sacred's, which is UTC without saying so; None where it is none."""
+    try:
+        when = datetime.fromisoformat(text) if isinstance(text, str) else None
+    except ValueError:
+        return None
+    return when.replace(tzinfo=UTC) if when is not None and when.tzinfo is None else when

@@ -70,20 +70,20 @@ def connected(address: str | None, *, cores: int, option: str) -> Iterator[Modul
 
 @contextlib.contextmanager
 def _same_handlers() -> Iterator[None]:
-    """Ray would end this process at SIGTERM as it sees fit."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    """Keep what signals do in this process: Ray's own handlers would end it as they see fit."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 def _first(text: str) -> str:
-    return next((line.strip() for line in text.splitlines() if line.strip()), "no answer")
+    """The first sentence of what Ray says."""
+    line = next((line.strip() for line in text.splitlines() if line.strip()), "no answer")
+    return line.partition(". ")[0].removeprefix("ray.exceptions.").rstrip(".")
 
 
 def _unreachable(address: str, why: str, option: str) -> UserError:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import difflib
 import itertools
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -29,6 +31,18 @@ def parted(argv: Sequence[str]) -> tuple[list[str], list[str]]:
     words = arranged(argv, ())
     place = words.index(WITH[0]) if WITH[0] in words else len(words)
     return words[:place], [word for word in words[place:] if word != WITH[0]]
+
+
+def chosen(cli: argparse.ArgumentParser, argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+    """What a command line chooses, and the settings that stand after "with".
+
+    Raises:
+        UserError: an option that there is not.
+    """
+    options, words = parted(argv)
+    given, unknown = cli.parse_known_args(options)
+    check_options(unknown, re.findall(r"--[a-z-]+", cli.format_usage()))
+    return given, words
 
 
 def check_options(unknown: Sequence[str], known: Sequence[str]) -> None:

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mirrors.follower import CopyFailed
-
-CHUNK = 2**22  # bytes that are read at once, about
+from observers.tee import NewLines
 
 
 class Unreadable(CopyFailed):
@@ -42,11 +41,12 @@ class Points:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._offset = 0
+        self.rewind()
 
     def rewind(self) -> None:
         """Begin anew."""
-        self._offset = 0
+        self._lines = NewLines(self._folder / "metrics.jsonl")
+        self._whole_read = False
 
     def read(self) -> dict[str, Column]:
         """Return some of the points that were not read before, by name; none where there are no more.
@@ -55,29 +55,18 @@ class Points:
             OSError: the file cannot be read.
             Unreadable: metrics.json is damaged. (Lines of metrics.jsonl that are torn are left out.)
         """
-        lines = self._folder / "metrics.jsonl"
-        if lines.exists():
-            return _columns(self._lines(lines))
+        if (self._folder / "metrics.jsonl").exists():
+            return _columns(self._lines.read())
         whole = self._folder / "metrics.json"
-        if self._offset or not whole.exists():
+        if self._whole_read or not whole.exists():
             return {}
         unknown = datetime.fromtimestamp(whole.stat().st_mtime, UTC).replace(tzinfo=None)
         try:
             columns = {name: _column(found, unknown) for name, found in json.loads(whole.read_text()).items()}
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise Unreadable(f"metrics.json is damaged ({error!r})") from error
-        self._offset = 1
+        self._whole_read = True
         return columns
-
-    def _lines(self, path: Path) -> list[bytes]:
-        """Whole lines: the last one may be on its way."""
-        with open(path, "rb") as file:
-            file.seek(self._offset)
-            lines = file.readlines(CHUNK)
-        if lines and not lines[-1].endswith(b"\n"):
-            lines.pop()
-        self._offset += sum(map(len, lines))
-        return lines
 
 
 def _columns(lines: Iterable[bytes]) -> dict[str, Column]:

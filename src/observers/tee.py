@@ -23,6 +23,7 @@ CONTROL = re.compile(
 )
 
 GONE = (errno.EPIPE, errno.EIO, errno.ENXIO)  # of a pipe, of a terminal
+CHUNK = 2**22  # bytes that are read at once, about
 LONG = 4096  # characters of an unfinished line that are kept whole
 
 
@@ -193,3 +194,28 @@ def tail(path: Path, limit: int) -> str:
             return file.read().decode(errors="replace")
     except OSError:
         return ""
+
+
+class NewLines:
+    """The whole lines of a file that grows, each once.
+
+    Args:
+        path: of the file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._offset = path, 0
+
+    def read(self) -> list[bytes]:
+        """Some of the lines that were not read before, with their ends; none where there are no more yet.
+
+        Raises:
+            OSError: the file cannot be read.
+        """
+        with open(self._path, "rb") as file:
+            file.seek(self._offset)
+            lines = file.readlines(CHUNK)
+        if lines and not lines[-1].endswith(b"\n"):
+            lines.pop()  # on its way
+        self._offset += sum(map(len, lines))
+        return lines

@@ -11,10 +11,10 @@ import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from analysis.records import speed
 from core.comparing import FREE, PLACES, TOLD, different, flattened
 from training.options import Options
 from training.provenance import environment, same_environment
@@ -108,18 +108,11 @@ class Files:
             entry, settings = json.loads(path.read_text()), json.loads(config.read_text())
             told = json.loads(info.read_text()) if info.exists() else {}
             made = told.get("provenance", {}).get("environment")
-            one = Filed(path.parent, entry["status"], settings, made, _speed(entry, settings, told))
+            done = entry["status"] == "COMPLETED"
+            fast = speed(entry, told, float(settings.get("t_max") or 0)) if done else None
+            one = Filed(path.parent, entry["status"], settings, made, fast)
             self._read[path] = stamp, one
         return self._read[path][1]
-
-
-def _speed(entry: dict[str, Any], config: dict[str, Any], info: dict[str, Any]) -> float | None:
-    try:
-        begun, ended = (datetime.fromisoformat(entry[key]) for key in ("start_time", "stop_time"))
-        steps = config["t_max"] - info.get("resumed_at", 0)
-        return steps / max((ended - begun).total_seconds(), 1e-3) if entry["status"] == "COMPLETED" else None
-    except (KeyError, TypeError, ValueError):
-        return None
 
 
 class Heartbeats:

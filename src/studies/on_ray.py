@@ -8,14 +8,8 @@ under the same paths (a shared file system), which is checked first. Ray is aske
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import os
-import secrets
-import signal
-import socket
-import subprocess
 import sys
-import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -23,20 +17,16 @@ from typing import Any
 
 from core.errors import UserError
 from core.packages import SOURCE
+from core.ray_cluster import connected
 from studies.placing import Ended
 
-REACHED = 5.0  # seconds for a port to answer
-HEALTHY = 20.0  # ... for what listens there to be a Ray cluster
-SEEN = 120.0  # ... for all nodes to look for the files
+SEEN = 120.0  # seconds for all nodes to look for the files
 STOPPED = 143  # exit status of a run that was asked to end
 
 
-def _check_installed() -> None:
-    if importlib.util.find_spec("ray") is None:
-        raise UserError(
-            "Ray is not installed: python -m pip install -r requirements-ray.txt, or leave out --address and --placer "
-            "ray (runs are then processes of this machine)."
-        )
+def asked(address: str | None) -> str:
+    """What has asked for Ray, in messages."""
+    return "--address" if address else "--placer ray"
 
 
 @contextlib.contextmanager
@@ -52,92 +42,10 @@ def on_ray(results: Path, *, address: str | None, cpus: float, gpus: float, core
     Raises:
         UserError: no Ray, no cluster, or nodes that do not see the files.
     """
-    _check_installed()
-    known = {"RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys()
-    if address is None and not known:  # else Ray files a token of its own
-        os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
-    os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".*")  # of a node that dies it prints hundreds of lines
-    import ray  # reads these at once
-
-    with _own_signals():
-        _connect(ray, address, cores)
-    try:
+    with connected(address, cores=cores, option=asked(address)) as ray:
         placer = OnRay(ray, cpus=cpus, gpus=gpus)
         placer.check(results)
         yield placer
-    finally:
-        ray.shutdown()
-
-
-@contextlib.contextmanager
-def _own_signals() -> Iterator[None]:
-    """Keep what signals do in this process: Ray's handlers would abort it, and the runs would not be told."""
-    before = {signum: signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        if threading.current_thread() is threading.main_thread():
-            for signum, handler in before.items():
-                signal.signal(signum, handler)
-
-
-def _connect(ray: ModuleType, address: str | None, cores: int) -> None:
-    """Join a cluster, or start one."""
-    quiet: dict[str, Any] = {"log_to_driver": False, "configure_logging": False}
-    errors = (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError, SystemExit)
-    try:
-        if address is None:
-            ray.init(address="local", num_cpus=cores, include_dashboard=False, **quiet)
-        else:
-            ray.init(address=address, **quiet)
-    except errors as error:
-        if address is not None:
-            raise _unreachable(address, str(error)) from error
-        raise UserError(f"Ray could not be started: {_first(str(error))}. --placer local does without.") from error
-
-
-def _first(text: str) -> str:
-    """The first sentence of what Ray says."""
-    line = next((line.strip() for line in text.splitlines() if line.strip()), "no answer")
-    return line.partition(". ")[0].removeprefix("ray.exceptions.").rstrip(".")
-
-
-def _unreachable(address: str, why: str) -> UserError:
-    return UserError(
-        f"The Ray cluster {address} (--address, RAY_ADDRESS) cannot be used: {_first(why)}. Is it up (ray "
-        "status), is this machine one of its nodes, and have all RAY_AUTH_MODE=token and the same RAY_AUTH_TOKEN?"
-    )
-
-
-def check_reachable(address: str | None) -> None:
-    """Ask within seconds what Ray itself would wait minutes for.
-
-    Raises:
-        UserError: no Ray; nothing answers, or no Ray cluster.
-    """
-    _check_installed()
-    if address is None or address == "auto":
-        return
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if not host or not port.isdecimal():
-        raise UserError(f"--address {address}: give host:port, or auto for a cluster that runs on this machine.")
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=REACHED).close()
-    except (OSError, OverflowError) as error:
-        raise _unreachable(address, str(error)) from error
-    if address.startswith("ray://"):
-        return
-    limits = {"RAY_gcs_rpc_server_connect_timeout_s": "2", "RAY_gcs_server_request_timeout_seconds": "5"}
-    command = [sys.executable, "-m", "ray.scripts.scripts", "health-check", "--address", address]
-    try:
-        asked = subprocess.run(
-            command, env=os.environ | limits, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=HEALTHY
-        )
-    except subprocess.TimeoutExpired as error:
-        raise _unreachable(address, f"no answer within {HEALTHY:.0f} s") from error
-    if asked.returncode:
-        lines = asked.stderr.strip().splitlines() or ["it does not answer as Ray does"]
-        raise _unreachable(address, lines[-1])
 
 
 class OnRay:

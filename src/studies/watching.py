@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 
 from observers.importance import returns, successes
+from observers.tee import NewLines
 from studies.runs import News, Run
 
 WINDOW = 120.0  # seconds over which a speed is measured
@@ -43,7 +44,7 @@ class Row:
     text: str = ""
     folder: Path | None = None
     command: str = ""
-    read: int = 0  # bytes of its metrics
+    metrics: NewLines | None = None
     marks: deque[tuple[float, int]] = field(default_factory=deque)  # (seconds, steps)
 
     @property
@@ -89,7 +90,7 @@ class Watch:
             row.state, row.text = news.state, news.text
             if news.state == "placed":
                 row.command = shlex.join(["python", "src/main.py", *news.command[2:]])
-                row.folder, row.read, row.speed = None, 0, None
+                row.folder, row.metrics, row.speed = None, None, None
                 row.marks.clear()
                 saved = [Path(word).name for word in news.command if word.startswith("resume=")]
                 row.steps = max([row.steps, *(int(step) for step in saved if step.isdecimal())])
@@ -113,19 +114,18 @@ class Watch:
                 command = json.loads((folder / "info.json").read_text())["provenance"]["command"]
                 self._known.add(folder)
                 if command in rows:
-                    rows[command].folder, rows[command].state = folder, "running"
+                    row = rows[command]
+                    row.folder, row.metrics, row.state = folder, NewLines(folder / "metrics.jsonl"), "running"
 
     def _read(self, row: Row) -> None:
         """Read the lines that were added to a run's metrics."""
-        if row.folder is None:
+        if row.metrics is None:
             return
-        with contextlib.suppress(OSError), (row.folder / "metrics.jsonl").open("rb") as file:
-            file.seek(row.read)
-            lines = file.read().split(b"\n")
-            row.read += sum(len(line) + 1 for line in lines[:-1])  # the last one may be half a line
-            for line in lines[:-1]:
-                with contextlib.suppress(ValueError, KeyError, TypeError):
-                    self._take(row, json.loads(line))
+        with contextlib.suppress(OSError):
+            while lines := row.metrics.read():
+                for line in lines:
+                    with contextlib.suppress(ValueError, KeyError, TypeError):
+                        self._take(row, json.loads(line))
 
     def _take(self, row: Row, point: Mapping) -> None:
         steps, when = int(point["step"]), datetime.fromisoformat(point["timestamp"]).timestamp()

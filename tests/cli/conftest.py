@@ -29,19 +29,14 @@ class Outcome:
 class CommandLine:
     """``cli("--config=iql", ..., "with", "seed=1")`` in a folder of its own."""
 
-    def __init__(self, folder, capfd):
+    def __init__(self, folder, play):
         self.folder = folder
         self.results = folder / "results"
-        self.capfd = capfd
+        self._play = play
 
     def __call__(self, *words):
-        self.capfd.readouterr()
-        try:
-            status = main.main([str(word) for word in words])
-        except SystemExit as stop:  # argparse
-            status = stop.code
-        shown = self.capfd.readouterr()
-        return Outcome(status, re.sub(COMPILING, "", shown.out), shown.err)
+        status, out, err = self._play(main, *words)
+        return Outcome(status, re.sub(COMPILING, "", out), err)
 
     def train(self, config, env, *words):
         """A tiny run; the results folder that it made."""
@@ -84,9 +79,24 @@ def steps(folder):
 
 
 @pytest.fixture
-def cli(tmp_path, monkeypatch, capfd):
+def cli(tmp_path, play):
+    return CommandLine(tmp_path, play)
+
+
+@pytest.fixture
+def play(tmp_path, monkeypatch, capfd):
+    """``play(sweep, "--seeds", 2)``: run a command's module in a folder of its own; status, output and errors."""
     monkeypatch.chdir(tmp_path)
-    return CommandLine(tmp_path, capfd)
+
+    def call(command, *words):
+        capfd.readouterr()
+        try:
+            status = command.main([str(word) for word in words])
+        except SystemExit as stop:  # argparse
+            status = stop.code
+        return status, *capfd.readouterr()
+
+    return call
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from functools import partial
 
 import numpy as np
 import pytest
@@ -22,18 +23,8 @@ def run(cli):
 
 
 @pytest.fixture
-def command(cli):
-    """``command(run, "--episodes", 8)``: status, output and errors."""
-
-    def call(*words):
-        cli.capfd.readouterr()
-        try:
-            status = evaluate.main([str(word) for word in words])
-        except SystemExit as stop:  # argparse
-            status = stop.code
-        return status, *cli.capfd.readouterr()
-
-    return call
+def command(play):
+    return partial(play, evaluate)
 
 
 def lines_of(out):

@@ -4,6 +4,7 @@ import contextlib
 import importlib.util
 import io
 import re
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -38,15 +39,8 @@ def train(cli):
 
 
 @pytest.fixture
-def command(cli):
-    """``command(run, "--out", "policy.onnx")``: status, output and errors."""
-
-    def call(*words):
-        cli.capfd.readouterr()
-        status = export.main([str(word) for word in words])
-        return status, *cli.capfd.readouterr()
-
-    return call
+def command(play):
+    return partial(play, export)
 
 
 def load(path):

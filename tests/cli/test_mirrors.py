@@ -33,7 +33,7 @@ def quick(monkeypatch):
     monkeypatch.setattr(mirroring, "PACE", Pace(every=0.05, last=1.0))
 
 
-def test_a_run_is_in_mongodb_when_it_ends(cli, tools, mongod, request):
+def test_a_run_is_in_mongodb_when_it_ends(cli, tools, mongod, request, capfd):
     name = mongod.database_of(request)
     folder = cli.train("iql", "matrix_game", *FEW, f"mongo_url={mongod.url}", f"mongo_db={name}")
     with mongod.client() as client:
@@ -45,7 +45,7 @@ def test_a_run_is_in_mongodb_when_it_ends(cli, tools, mongod, request):
         )
         assert points(client[name]) == on_file(folder)
     status = sync_mongo.main([str(cli.results), "--url", mongod.url, "--db", name])
-    assert (status, cli.capfd.readouterr().out) == (0, "1 runs: 1 unchanged; 0 points added\n")
+    assert (status, capfd.readouterr().out) == (0, "1 runs: 1 unchanged; 0 points added\n")
 
 
 def test_the_copy_changes_nothing_of_the_run(cli, mongod, request):
@@ -115,18 +115,18 @@ def test_a_server_that_stalls_for_40_seconds_of_a_real_run(cli, own_mongod):
         assert points(client.sacred) == on_file(cli.runs()[0])
 
 
-def test_sync_of_a_server_that_is_not_there(cli, monkeypatch):
+def test_sync_of_a_server_that_is_not_there(cli, monkeypatch, capfd):
     monkeypatch.setattr(sync_mongo, "FIND", 0.2)
     cli.train("iql", "matrix_game", *FEW)
     assert sync_mongo.main([str(cli.results), "--url", "mongodb://joe:secret@127.0.0.1:1"]) == 2
-    said = cli.capfd.readouterr()
+    said = capfd.readouterr()
     assert said.out == ""
     assert said.err == (
         "error: MongoDB at 127.0.0.1:1: [Errno 111] Connection refused. Is the server running, and is it its address?\n"
     )
 
 
-def test_sync_names_a_damaged_run_and_copies_the_rest(cli, mongod, request):
+def test_sync_names_a_damaged_run_and_copies_the_rest(cli, mongod, request, capfd):
     name = mongod.database_of(request)
     folder = cli.train("iql", "matrix_game", *FEW)
     damaged = folder.parent / "2"
@@ -134,14 +134,14 @@ def test_sync_names_a_damaged_run_and_copies_the_rest(cli, mongod, request):
     (damaged / "run.json").write_text("{")
     (damaged / "config.json").write_text("{}")
     status = sync_mongo.main([str(cli.results), "--url", mongod.url, "--db", name])
-    said = cli.capfd.readouterr()
+    said = capfd.readouterr()
     assert (status, said.out.split(";")[0]) == (1, "2 runs: 1 new, 1 left out")
     assert said.err.startswith(f"warning: {damaged} is left out: run.json is damaged")
 
 
 def test_sync_of_nothing(tmp_path, capsys):
     assert sync_mongo.main([str(tmp_path), "--url", "mongodb://127.0.0.1:1"]) == 2
-    assert capsys.readouterr().err == f"error: No runs found under {tmp_path}.\n"
+    assert capsys.readouterr().err.startswith(f"error: No runs found under '{tmp_path}'. A run is a folder with ")
 
 
 @pytest.mark.parametrize(

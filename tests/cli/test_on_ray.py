@@ -12,12 +12,14 @@ import socket
 import subprocess
 import sys
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 import sweep
+from core import ray_cluster
 from core.errors import UserError
 from studies import on_ray
 
@@ -94,17 +96,9 @@ def start(cluster, tmp_path):
 
 
 @pytest.fixture
-def call(tmp_path, monkeypatch, capfd):
+def call(play):
     """The same in this process, where it comes to no cluster."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*words):
-        capfd.readouterr()
-        status = sweep.main([str(word) for word in words])
-        shown = capfd.readouterr()
-        return status, shown.out, shown.err
-
-    return run
+    return partial(play, sweep)
 
 
 def runs(folder):
@@ -172,7 +166,7 @@ def deaf():
 
 
 def test_a_port_that_is_no_cluster(call, deaf, tmp_path, monkeypatch):
-    monkeypatch.setattr(on_ray, "HEALTHY", 1.0)
+    monkeypatch.setattr(ray_cluster, "HEALTHY", 1.0)
     status, out, err = call(*GAME, "--address", f"127.0.0.1:{deaf}")
     assert (status, out) == (2, "")
     assert f"The Ray cluster 127.0.0.1:{deaf}" in err

@@ -1,5 +1,7 @@
 """python src/reproduce.py: what the figures run, what is written, mistakes."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -11,19 +13,8 @@ from studies.figures import FIGURES, Choice
 
 
 @pytest.fixture
-def call(tmp_path, monkeypatch, capfd):
-    monkeypatch.chdir(tmp_path)
-
-    def run(*words):
-        capfd.readouterr()
-        try:
-            status = reproduce.main([str(word) for word in words])
-        except SystemExit as stop:
-            status = stop.code
-        shown = capfd.readouterr()
-        return status, shown.out, shown.err
-
-    return run
+def call(play):
+    return partial(play, reproduce)
 
 
 def keys(run):

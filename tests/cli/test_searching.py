@@ -193,18 +193,11 @@ def test_a_metric_that_there_is_not_ends_the_search(search):
 
 
 @pytest.fixture
-def call(tmp_path, monkeypatch, capfd):
-    monkeypatch.chdir(tmp_path)
+def call(play, monkeypatch):
     placer = Valued(Path("results/sweep").resolve())
     monkeypatch.setattr(run_set, "Local", lambda: placer)
 
-    def run(*words):
-        capfd.readouterr()
-        status = sweep.main([str(word) for word in words])
-        shown = capfd.readouterr()
-        return status, shown.out, shown.err, placer.commands
-
-    return run
+    return lambda *words: (*play(sweep, *words), placer.commands)
 
 
 def test_from_the_command_line(call):

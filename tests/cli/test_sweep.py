@@ -2,6 +2,7 @@
 
 import json
 import shlex
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -19,19 +20,8 @@ TINY = ["with", "t_max=400", "hidden_dim=8", "test_nepisode=2"]
 
 
 @pytest.fixture
-def call(tmp_path, monkeypatch, capfd):
-    monkeypatch.chdir(tmp_path)
-
-    def run(*words):
-        capfd.readouterr()
-        try:
-            status = sweep.main([str(word) for word in words])
-        except SystemExit as stop:
-            status = stop.code
-        shown = capfd.readouterr()
-        return status, shown.out, shown.err
-
-    return run
+def call(play):
+    return partial(play, sweep)
 
 
 class Instantly:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 import report
-from analysis.inventory import Reader, shown_status, speed
+from analysis.inventory import Reader, shown_status
 from analysis.runs import find_runs
 from report_runs import BEGAN, METRIC, write_grid, write_run
 
@@ -139,7 +139,7 @@ def test_speed_is_of_the_part_that_was_timed(tmp_path):
     write_run(tmp_path, "a", "3m", 1, [1.0] * 101)  # 1,000 steps in 100 seconds
     write_run(tmp_path, "b", "3m", 1, [1.0] * 101, info={"resumed_at": 500})
     write_run(tmp_path, "c", "3m", 1, [1.0] * 101, entry={"start_time": "yesterday"})
-    assert [speed(run) for run in Reader([tmp_path]).read().runs] == [10.0, 5.0, None]
+    assert [run.speed for run in Reader([tmp_path]).read().runs] == [10.0, 5.0, None]
 
 
 def test_only_what_has_changed_is_read_again(tmp_path, monkeypatch):

@@ -14,7 +14,7 @@ from urllib.parse import quote
 import numpy as np
 
 from analysis.chapters import Chapter, called
-from analysis.inventory import Inventory, shown_status, speed
+from analysis.inventory import Inventory, shown_status
 from analysis.records import RunRecord
 from analysis.scores import TAUS, Band, Score
 from core.comparing import flattened
@@ -81,9 +81,6 @@ def page_data(
 
 
 def _rows(inventory: Inventory, metrics: Sequence[str], out: Path, now: datetime) -> list[dict[str, Any]]:
-    faults: dict[Path, list[str]] = {}
-    for path, fault in inventory.damaged:
-        faults.setdefault(path, []).append(fault)
     rows = []
     for run in inventory.runs:
         task, group = inventory.labels[run.path]
@@ -91,13 +88,13 @@ def _rows(inventory: Inventory, metrics: Sequence[str], out: Path, now: datetime
             "algorithm": group, "task": task, "seed": _plain(run.setting("seed")), "status": shown_status(run, now),
             "steps": run.reached, "t_max": _plain(run.setting("t_max")),
             "last": {metric: last for metric in metrics if (last := _last(run, metric)) is not None},
-            "speed": None if (own := speed(run)) is None else rounded(own),
+            "speed": None if (own := run.speed) is None else rounded(own),
             "label": str(run.setting("label") or ""),
             "started": str(run.entry.get("start_time") or "")[:19],
             "path": str(run.path), "href": _href(run.path, out),
             "files": [name for name in FILES if (run.path / name).is_file()],
             "films": [[film.name, _href(film, out)] for film in inventory.films.get(run.path, ())],
-            "faults": faults.get(run.path, []),
+            "faults": inventory.faults.get(run.path, []),
         })  # fmt: skip
     return rows
 
