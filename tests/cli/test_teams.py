@@ -19,8 +19,8 @@ QMIX = ["team.blue.hidden_dim=8", "team.blue.batch_size=8", "team.blue.buffer_si
 
 
 @pytest.fixture
-def play(cli):
-    """play("--team", "blue=coma", "seed=1"): a tiny run of asae on toy; its results folder."""
+def played(cli):
+    """played("--team", "blue=coma", "seed=1"): a tiny run of asae on toy; its results folder."""
 
     def run(*words, config="asae"):
         before = set(cli.runs())
@@ -34,8 +34,8 @@ def play(cli):
     return run
 
 
-def test_a_run_of_two_algorithms(cli, tools, play):
-    folder = play("--team", "blue=qmix", "seed=1", "t_max=400", *QMIX, "team.blue.lr=1e-3", "keep_replay_buffer=true")
+def test_a_run_of_two_algorithms(cli, tools, played):
+    folder = played("--team", "blue=qmix", "seed=1", "t_max=400", *QMIX, "team.blue.lr=1e-3", "keep_replay_buffer=true")
     assert folder == cli.results / "sacred" / "asae_blue-qmix" / "toy" / "1"
     assert tools.models(folder).name.startswith("asae_blue-qmix_seed1_toy_")
     config = tools.read(folder, "config")
@@ -53,8 +53,8 @@ def test_a_run_of_two_algorithms(cli, tools, play):
 
 
 @pytest.mark.parametrize("plays", ["random", "scripted:noop"])
-def test_a_scripted_team_is_named_in_record_and_path_and_has_no_learners_metrics(cli, tools, play, plays):
-    folder = play("--team", f"blue={plays}", "t_max=200")
+def test_a_scripted_team_is_named_in_record_and_path_and_has_no_learners_metrics(cli, tools, played, plays):
+    folder = played("--team", f"blue={plays}", "t_max=200")
     name = plays.removeprefix("scripted:")
     assert folder.parts[-3] == f"asae_blue-{name}"
     assert tools.read(folder, "config")["team"] == {"blue": {"plays": f"scripted:{name}"}}
@@ -66,19 +66,19 @@ def test_a_scripted_team_is_named_in_record_and_path_and_has_no_learners_metrics
 
 
 @pytest.mark.parametrize("mine", ["red", "blue"])
-def test_a_transformer_plays_one_of_two_teams(tools, play, mine):
+def test_a_transformer_plays_one_of_two_teams(tools, played, mine):
     """The one that acts as one; the other acts by itself."""
     if mine == "red":
-        folder = play("--team", "blue=random", "t_max=100", config="mat")
+        folder = played("--team", "blue=random", "t_max=100", config="mat")
     else:
-        folder = play("--team", "blue=mat", "t_max=100", "team.blue.hidden_dim=8")
+        folder = played("--team", "blue=mat", "t_max=100", "team.blue.hidden_dim=8")
     assert {f"{mine}_pg_loss", f"{mine}_critic_loss", "red_return_mean"} <= tools.read(folder, "metrics").keys()
     files = {path.name for path in (tools.models(folder) / str(tools.steps(folder)[-1])).iterdir()}
     assert {f"{mine}_agent.th", f"{mine}_critic.th"} <= files
 
 
-def test_several_teams_and_the_result_of_the_first_that_learns(tools, play):
-    folder = play("--team", "red=random", "--team", "blue=coma", "t_max=200", *COMA, config="iql")
+def test_several_teams_and_the_result_of_the_first_that_learns(tools, played):
+    folder = played("--team", "red=random", "--team", "blue=coma", "t_max=200", *COMA, config="iql")
     assert folder.parts[-3] == "red-random_blue-coma"  # --config plays none of them
     metrics = tools.read(folder, "metrics")
     assert "blue_critic_loss" in metrics
@@ -142,12 +142,12 @@ PAIRS = {
 
 
 @pytest.mark.parametrize("pair", PAIRS)
-def test_resume_with_two_teams_repeats_the_run_bit_for_bit(cli, tools, play, pair):
+def test_resume_with_two_teams_repeats_the_run_bit_for_bit(cli, tools, played, pair):
     words = [*PAIRS[pair], *RUN, "critic_hidden_dim=8", "test_sampled=true"]
-    whole = play(*words, "t_max=750")
+    whole = played(*words, "t_max=750")
     first, *_, last = tools.steps(whole)
     assert first < last - 300
-    half = play(*words, f"t_max={first}", "local_results_path=half")
+    half = played(*words, f"t_max={first}", "local_results_path=half")
     from_half = cli.resume(half, "t_max=750", "local_results_path=results")
     state = content(tools.models(whole) / str(last))
     assert differences(state, content(tools.models(from_half) / str(last))) == []
@@ -163,10 +163,10 @@ def test_resume_with_two_teams_repeats_the_run_bit_for_bit(cli, tools, play, pai
     assert before == after
 
 
-def test_a_run_against_a_frozen_policy_needs_its_checkpoint_no_more_once_it_runs(cli, tools, play):
-    opponent = play("--team", "blue=coma", "t_max=200", "seed=3", *COMA)
+def test_a_run_against_a_frozen_policy_needs_its_checkpoint_no_more_once_it_runs(cli, tools, played):
+    opponent = played("--team", "blue=coma", "t_max=200", "seed=3", *COMA)
     words = ["--team", f"blue=checkpoint:{opponent}", *RUN]
-    whole, half = play(*words, "t_max=600"), play(*words, "t_max=300", "local_results_path=half")
+    whole, half = played(*words, "t_max=600"), played(*words, "t_max=300", "local_results_path=half")
     assert tools.read(whole, "config")["team"]["blue"]["plays"].startswith(f"checkpoint:{tools.models(opponent)}/")
     saved = checkpoint.read(tools.models(opponent) / str(tools.steps(opponent)[-1]), "blue_agent.th")
     shutil.rmtree(opponent)
@@ -191,8 +191,8 @@ def _token(cli):
         (["with", "team.blue.lr_=0.5"], ["team.blue.lr_", "Did you mean 'lr'"]),
     ],
 )
-def test_what_would_not_be_the_same_run_is_refused(cli, play, words, expected):
-    run = play("--team", "blue=coma", "t_max=200", *COMA)
+def test_what_would_not_be_the_same_run_is_refused(cli, played, words, expected):
+    run = played("--team", "blue=coma", "t_max=200", *COMA)
     runs = cli.runs()
     rest = words[1:] if words[0] == "with" else []
     options = [] if words[0] == "with" else words
@@ -207,8 +207,8 @@ def test_what_would_not_be_the_same_run_is_refused(cli, play, words, expected):
 
 
 @pytest.fixture
-def trained(play):
-    return play("--team", "blue=coma", "seed=1", "t_max=600", "save_model_interval=200", *COMA)
+def trained(played):
+    return played("--team", "blue=coma", "seed=1", "t_max=600", "save_model_interval=200", *COMA)
 
 
 def evaluate(cli, tools, *words):
