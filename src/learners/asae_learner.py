@@ -10,6 +10,7 @@ from torch import Tensor
 from controllers.asae_controller import ASAEController
 from core.data import Metrics, TeamSpec
 from core.errors import UserError
+from core.memory import amount, machine_memory
 from estimators import surrogates
 from estimators.credit import (
     Marginal,
@@ -55,16 +56,31 @@ class ASAELearner(ProximalLearner, CounterfactualLearner):
                 "own_action=expected needs advantages of all own actions, but the residual of "
                 f"advantage={settings.advantage} is of the executed one: give own_action=sampled, or advantage=critic."
             )
-        combinations = spec.n_actions ** (spec.n_agents - 1)
-        if settings.marginal == "exact" and combinations > settings.exact_limit:
-            raise UserError(
-                f"marginal=exact would enumerate {combinations} joint actions of the partners per agent and step, "
-                f"more than exact_limit={settings.exact_limit}: use marginal=mc"
-                + (", or raise exact_limit." if combinations <= MOST else ".")
-            )
+        if settings.marginal == "exact":
+            self._check_combinations(spec.n_actions ** (spec.n_agents - 1))
         self.enumerated: Tensor | None = None
         if settings.marginal == "exact":
             self.enumerated = joint_actions_of_partners(spec.n_agents, spec.n_actions).to(self.device)
+
+    def _check_combinations(self, number: int) -> None:
+        limit = self.settings.exact_limit
+        if number > min(limit, MOST):
+            most = f"exact_limit={limit}" if limit <= MOST else f"the {MOST:,} that are worth trying"
+            raise UserError(
+                f"marginal=exact would enumerate {number} joint actions of the partners per agent and step, more than "
+                f"{most}: use marginal=mc" + (", or raise exact_limit." if number <= MOST else ".")
+            )
+
+    def _check_memory(self, n_steps: int) -> None:
+        """Refuse what the system would end by force instead of a message: its pieces fit into memory, all do not."""
+        spec, memory = self.spec, machine_memory()
+        each = 2 * self.settings.critic_hidden_dim + spec.n_actions  # two hidden layers and Q, for each joint action
+        needed = 4 * n_steps * spec.n_agents * spec.n_actions ** (spec.n_agents - 1) * each
+        if memory is not None and needed > memory:
+            raise UserError(
+                f"marginal=exact takes about {amount(needed)} for {n_steps:,} steps of {spec.n_agents} agents at once, "
+                f"more than the {amount(memory)} that this process may have: use marginal=mc, or lower batch_size_run."
+            )
 
     def joint_actions(self, log_pi: Tensor, executed: Tensor | None) -> Tensor:
         """m joint samples per state: int64 [B, T, M, A]."""
@@ -76,6 +92,7 @@ class ASAELearner(ProximalLearner, CounterfactualLearner):
         """Marginal advantages over samples (eq. 10) or by enumeration (eq. 8)."""
         if self.enumerated is None:
             return super().evaluate(inputs, pi, partners, executed)
+        self._check_memory(inputs.real.numel())
         q = self.critic.enumerate(inputs, self.enumerated)  # [B, T, A, K, U]
         result = exact_marginal(q, partner_probabilities(partners.exp(), self.enumerated), pi)
         if executed is None:

@@ -384,7 +384,21 @@ def test_too_many_joint_actions_are_refused(world):
         make_asae(world, marginal="exact", exact_limit=2)
     with pytest.raises(UserError, match=r"3486784401 .*: use marginal=mc\.$"):  # nothing that a limit makes possible
         make_asae(world, spec=replace(world.spec, n_agents=21), marginal="exact")
+    with pytest.raises(UserError, match=r"3486784401 .* the 100,000 that are worth trying: use marginal=mc\.$"):
+        make_asae(world, spec=replace(world.spec, n_agents=21), marginal="exact", exact_limit=10**12)
     make_asae(world, marginal="exact", exact_limit=3)
+
+
+def test_an_enumeration_that_fills_the_memory_is_refused(world, monkeypatch):
+    """Each of its tensors may fit, so that nothing but the system's force would end it."""
+    batch = world.some_batch()
+    learner = make_asae(world, marginal="exact")
+    per_row = 4 * world.A * world.U ** (world.A - 1) * (2 * learner.settings.critic_hidden_dim + world.U)
+    monkeypatch.setattr("learners.asae_learner.machine_memory", lambda: per_row * batch.mask.numel())
+    learner.credit(iteration(learner, batch), None)
+    monkeypatch.setattr("learners.asae_learner.machine_memory", lambda: per_row * batch.mask.numel() - 1)
+    with pytest.raises(UserError, match=r"marginal=exact takes about .* use marginal=mc, or lower batch_size_run"):
+        learner.credit(iteration(learner, batch), None)
 
 
 def test_asae_needs_its_controller(world):
