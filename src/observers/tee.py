@@ -214,8 +214,9 @@ class NewLines:
         """
         with open(self._path, "rb") as file:
             file.seek(self._offset)
-            lines = file.readlines(CHUNK)
-        if lines and not lines[-1].endswith(b"\n"):
-            lines.pop()  # on its way
-        self._offset += sum(map(len, lines))
-        return lines
+            found = file.read(CHUNK)  # in one piece: of a line that comes meanwhile readlines would make two
+            if len(found) == CHUNK:
+                found += file.readline()
+        whole = found[: found.rfind(b"\n") + 1]
+        self._offset += len(whole)
+        return [line + b"\n" for line in whole.split(b"\n")[:-1]]

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from observers import tee
 from observers.interrupts import Interrupted, interrupts
 from observers.tee import Capture, Outlet, Tee, clean
 
@@ -140,3 +141,42 @@ def test_a_full_disk_behind_the_output_is_not_the_end():
     with open("/dev/full", "w") as full:
         write_to(Outlet(full), "text\n")
         os.dup2(os.open(os.devnull, os.O_WRONLY), full.fileno())  # closing flushes what is left
+
+
+class Growing(io.RawIOBase):
+    """A file whose end is seen once before the rest of its second line has come."""
+
+    def __init__(self):
+        self._pieces = [b'{"a": 1}\n{"b"', b"", b": 2}\n", b""]
+
+    def readable(self):
+        return True
+
+    def seekable(self):
+        return True
+
+    def readinto(self, buffer):
+        piece = self._pieces.pop(0)
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+    def seek(self, *_):
+        return 0
+
+
+def test_a_line_that_comes_while_it_is_read_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.setattr(tee, "open", lambda *_: io.BufferedReader(Growing()), raising=False)
+    assert tee.NewLines(tmp_path / "growing").read() == [b'{"a": 1}\n']
+
+
+@pytest.mark.parametrize("chunk", [1, 5, 9, 10, 11, 1000])
+def test_new_lines_are_read_once_whatever_is_read_at_once(tmp_path, monkeypatch, chunk):
+    monkeypatch.setattr(tee, "CHUNK", chunk)
+    path, lines = tmp_path / "lines", [b'{"a": 1}\n', b"\n", b"a\rb\n", b"long" * 10 + b"\n"]
+    path.write_bytes(b"".join(lines) + b"on its way")
+    reader, found = tee.NewLines(path), []
+    while more := reader.read():
+        found += more
+    assert found == lines
+    path.write_bytes(b"".join(lines) + b"on its way\n")
+    assert reader.read() == [b"on its way\n"]
