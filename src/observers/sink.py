@@ -160,6 +160,9 @@ class Sink:
     def close(self, *, status: str = "COMPLETED", results: str | Path = "") -> None:
         """Write what is still pending at the last t_env, flush, and end the console. Calling it twice is harmless.
 
+        A learner that trains several times an iteration may have more to say of a step whose means are written: a
+        point has one value, so that is left out.
+
         Save checkpoints before: ``state_dict`` holds the pending sums, which this empties.
 
         Args:
@@ -170,7 +173,8 @@ class Sink:
             return
         self._closed = True
         for team in self._learners:
-            self._write_learner(team, self._t_env)
+            if self._last.get(f"learner/{team}") != self._t_env:  # else its point is there, and this would be another
+                self._write_learner(team, self._t_env)
         self.write(self._episodes.take(), self._t_env)
         if self._console is not None:
             self._console.close(status=status, results=str(results), metrics=self._latest)

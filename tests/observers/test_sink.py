@@ -48,6 +48,17 @@ def test_learner_metrics_are_means_between_intervals():
     assert run.of("loss")[3:] == [(220, 9.0)]
 
 
+def test_no_point_is_written_twice_where_a_learner_trains_several_times_an_iteration():
+    run = Run()
+    sink = Sink(run=run, learner_log_interval=100)
+    for loss in (1.0, 2.0):
+        sink.learner({"loss": loss}, 50)
+    for loss in (3.0, 4.0):
+        sink.learner({"loss": loss}, 150)
+    sink.close()
+    assert run.of("loss") == [(50, 1.0), (150, 2.5)]
+
+
 def test_learners_of_several_teams_have_names():
     run = Run()
     sink = Sink(run=run, teams=("hunter", "prey"), learner_log_interval=1)
