@@ -136,13 +136,13 @@ def load_run(folder: Path, *, wanted: Callable[[str], bool] | None = None) -> Ru
         config = json.loads((folder / "config.json").read_text())
         if not isinstance(config, dict):
             raise ValueError("config.json is no JSON object")
-        columns = _read_metrics(folder, faults)
+        entry = _object(folder / "run.json", faults)
+        columns = _read_metrics(folder, faults, goes_on=entry.get("status") == "RUNNING")
         reached = max((_last(steps) for steps, _ in columns.values()), default=0.0)
         metrics = {name: _series(*column) for name, column in columns.items() if wanted is None or wanted(name)}
         started = (folder / "config.json").stat().st_mtime
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise Unreadable(str(error) or type(error).__name__) from error
-    entry = _object(folder / "run.json", faults)
     return RunRecord(
         path=folder, config=config, metrics=metrics, status=str(entry.get("status", "")),
         info=_object(folder / "info.json", faults), started=started, entry=entry, reached=reached, faults=tuple(faults),
@@ -164,10 +164,14 @@ def _object(path: Path, faults: list[str]) -> dict[str, Any]:
     return {}
 
 
-def _read_metrics(folder: Path, faults: list[str]) -> dict[str, tuple[list, list]]:
-    """Read the newer of the two files: metrics.jsonl while a run goes on, metrics.json (faster) after its end."""
+def _read_metrics(folder: Path, faults: list[str], *, goes_on: bool) -> dict[str, tuple[list, list]]:
+    """Read metrics.jsonl of a run that goes on or was killed, afterwards the newer file: metrics.json, which is faster.
+
+    A clock that was set back makes newer lines look older than a metrics.json from the middle of the run.
+    """
     whole, lines = folder / "metrics.json", folder / "metrics.jsonl"
-    if whole.exists() and (not lines.exists() or whole.stat().st_mtime_ns >= lines.stat().st_mtime_ns):
+    newer = whole.exists() and (not lines.exists() or whole.stat().st_mtime_ns >= lines.stat().st_mtime_ns)
+    if newer and not (goes_on and lines.exists()):
         try:
             return _columns(json.loads(whole.read_text()))
         except ValueError as error:

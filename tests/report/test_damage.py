@@ -67,6 +67,19 @@ def test_what_is_damaged_in_part_is_named_and_shown(tmp_path):
     assert (steps["lines"], steps["newer"]) == ([0, 10, 20], [0])
 
 
+@pytest.mark.parametrize(("status", "steps"), [("RUNNING", [0, 10, 20]), ("COMPLETED", [0, 10])])
+def test_a_clock_that_was_set_back_hides_no_points_of_a_run_that_goes_on(tmp_path, status, steps):
+    """Of one that is over metrics.json, the faster one, is read if it is newer."""
+    run = write_run(tmp_path, "good", "3m", 1, [1.0, 2.0], status=status)
+    whole = {METRIC: {"steps": [0, 10], "values": [0.0, 1.0]}}
+    run.joinpath("metrics.json").write_text(json.dumps(whole))
+    points = [json.dumps({"name": METRIC, "step": step, "value": float(step)}) for step in (0, 10, 20)]
+    run.joinpath("metrics.jsonl").write_text("\n".join(points) + "\n")
+    os.utime(run / "metrics.jsonl", (0, 0))  # an hour back, say
+    (found,) = Reader([tmp_path]).read().runs
+    assert found.metrics[METRIC][0].tolist() == steps
+
+
 def test_folders_that_lack_settings_or_cannot_be_looked_into_are_named(tmp_path, monkeypatch):
     write_run(tmp_path, "good", "3m", 1, [1.0, 2.0])
     write_run(tmp_path, "lost", "3m", 1, [1.0, 2.0]).joinpath("config.json").unlink()
