@@ -77,15 +77,16 @@ class RunSet:
         Raises:
             UserError: another process works in it, or it cannot be written.
         """
-        try:
-            self.results.mkdir(parents=True, exist_ok=True)
-            with (self.results / ".lock").open("w") as file:
+        with contextlib.ExitStack() as stack:
+            try:
+                self.results.mkdir(parents=True, exist_ok=True)
+                file = stack.enter_context((self.results / ".lock").open("w"))
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                yield
-        except BlockingIOError as error:
-            raise UserError(f"Another process runs a set of runs in {self.results}: wait for its end.") from error
-        except (PermissionError, NotADirectoryError, FileExistsError) as error:
-            raise UserError(f"Results cannot be written to {self.results}: {error.strerror}.") from error
+            except BlockingIOError as error:
+                raise UserError(f"Another process runs a set of runs in {self.results}: wait for its end.") from error
+            except OSError as error:  # a file there, no permission, a disk that is full or can only be read
+                raise UserError(f"Results cannot be written to {self.results}: {error.strerror}.") from error
+            yield
 
     def filed(self) -> list[Filed]:
         """All runs on file, of other folders that count too."""

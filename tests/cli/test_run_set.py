@@ -1,7 +1,9 @@
 """Sets of runs: none twice, changed settings make another run, interrupted ones are continued."""
 
 import contextlib
+import errno
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -135,6 +137,16 @@ def test_two_at_once_in_one_folder_are_refused(runs):
 def test_results_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot be written"), RunSet(tmp_path / "file" / "x").locked():
+        pass
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.ENOSPC, errno.EACCES])
+def test_a_disk_that_cannot_be_written_is_told_and_errors_of_the_runs_are_their_own(runs, monkeypatch, number):
+    error = OSError(number, os.strerror(number))
+    with pytest.raises(OSError, match=os.strerror(number)), runs.locked():
+        raise error
+    monkeypatch.setattr(Path, "open", lambda *_, **__: (_ for _ in ()).throw(error))
+    with pytest.raises(UserError, match=f"cannot be written to .*: {os.strerror(number)}"), runs.locked():
         pass
 
 
