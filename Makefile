@@ -22,7 +22,7 @@ WORKERS ?= auto
 CURVE := results/learning_curve.png
 export MPLBACKEND := Agg
 
-.PHONY: help train compare test test-slow bench omniboard-smoke clean
+.PHONY: help train compare test test-slow bench torture omniboard-smoke clean
 
 help:
 	@echo "make train      set up .venv, train ASAE on spread for a few minutes, draw its learning curve"
@@ -30,6 +30,7 @@ help:
 	@echo "make test       style, types and all tests but the slow ones"
 	@echo "make test-slow  learning checks of several minutes"
 	@echo "make bench      throughput of training and environment, ASAE's critic, memory, the report page"
+	@echo "make torture    kill, starve and confuse real runs, and see that they come back bit for bit (ten minutes)"
 	@echo "make omniboard-smoke  the real Omniboard on a real MongoDB, in headless Chromium (Node 20, chromium)"
 	@echo "make clean      remove caches (results and .venv stay)"
 
@@ -82,6 +83,9 @@ bench: $(STAMP)
 	$(RUN) benchmarks/bench_report.py
 	$(RUN) benchmarks/bench_memory.py
 	$(RUN) benchmarks/bench_memory.py --env-config battle --fill -- env_args.map_name=27m_vs_30m
+
+torture: $(STAMP)
+	$(RUN) benchmarks/torture.py
 
 omniboard-smoke: $(TEST_STAMP)
 	$(RUN) tests/omniboard_smoke.py

@@ -57,6 +57,7 @@ def run(*command, **more):
             ],
         ),
         ("test-slow", ["pytest -q -m slow"]),
+        ("torture", ["-r requirements.txt", "benchmarks/torture.py"]),
         ("omniboard-smoke", ["-r requirements-mongo-test.txt", "tests/omniboard_smoke.py"]),
         ("bench", ["bench_particle.py", "bench_training.py", "bench_report.py"]),
         ("clean", [".pytest_cache"]),
