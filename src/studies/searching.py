@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from analysis.runs import read_run
 from core.errors import UserError
@@ -77,6 +77,35 @@ def _distribution(text: str) -> Any:
     return distributions.FloatDistribution(float(low), float(high), log=log)
 
 
+def _study(file: Path, asked: str, *, minimize: bool) -> Any:
+    """Open the file's study, or make one; one in which no trial has ended well is made anew if another was asked for.
+
+    Raises:
+        UserError: it is of another search, or no such file.
+    """
+    import optuna
+    from sqlalchemy.exc import SQLAlchemyError
+
+    given: dict[str, Any] = {"storage": f"sqlite:///{file}", "study_name": "search"}
+    direction: Literal["minimize", "maximize"] = "minimize" if minimize else "maximize"
+    try:
+        study = optuna.create_study(**given, load_if_exists=True, direction=direction)
+        if study.user_attrs.get("asked", asked) != asked:
+            state = optuna.trial.TrialState
+            if study.get_trials(deepcopy=False, states=(state.COMPLETE, state.PRUNED)):
+                raise UserError(f"{file} is of another search: give the same command, or other --results.")
+            optuna.delete_study(**given)
+            study = optuna.create_study(**given, direction=direction)
+        study.set_user_attr("asked", asked)
+        return study
+    except (SQLAlchemyError, optuna.exceptions.OptunaError) as error:
+        reason = str(getattr(error, "orig", None) or error).splitlines()[0]
+        raise UserError(
+            f"{file} cannot be used ({reason}): move it away, or give other --results. Runs that have completed there "
+            "are not lost."
+        ) from error
+
+
 @dataclass
 class _Going:
     """A trial whose run is going on; ``before`` are the results of its earlier seeds."""
@@ -125,16 +154,8 @@ class Search:
         self._asking = threading.Lock()
         for params in self._corners():
             check(self._made(params), fit=True)
-        self.study = optuna.create_study(
-            storage=f"sqlite:///{runs.results / FILE}",
-            study_name="search",
-            load_if_exists=True,
-            direction="minimize" if minimize else "maximize",
-        )
         asked = json.dumps([str(plan), plan.configs, plan.envs, plan.words, plan.teams, metric, minimize, str(space)])
-        if self.study.user_attrs.setdefault("asked", asked) != asked:
-            raise UserError(f"{runs.results / FILE} is of another search: give the same command, or other --results.")
-        self.study.set_user_attr("asked", asked)
+        self.study = _study(runs.results / FILE, asked, minimize=minimize)
         self.study.sampler = optuna.samplers.TPESampler(seed=len(self.study.trials), constant_liar=True)
         self.study.pruner = optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=2)
 

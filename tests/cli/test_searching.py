@@ -183,8 +183,27 @@ def test_spaces_that_are_none(word):
 
 def test_a_folder_of_another_search_is_refused(search):
     search().play(1, jobs=1)
-    with pytest.raises(UserError, match="another search"):
-        search(seeds=(1, 2))
+    with pytest.raises(UserError, match="another search: give the same command, or other --results"):
+        search(space=("lr=0.001..0.1:log",))
+
+
+def test_a_search_in_which_no_trial_has_ended_does_not_bar_the_folder(search):
+    """As after a mistyped --metric, which shows when the first run has completed: that run counts."""
+    with pytest.raises(UserError, match="no metric 'test_won'"):
+        search(metric="test_won").play(3, jobs=1)
+    one = search(minimize=True)
+    one.placer.numbers = itertools.count(2)
+    assert one.play(2, jobs=1) == []
+    assert states(one.study) == ["COMPLETE"] * 2
+    assert one.study.direction.name == "MINIMIZE"
+    assert len(one.placer.commands) == 1
+
+
+@pytest.mark.parametrize("content", ["nonsense " * 999, "SQLite format 3\0 torn"])
+def test_a_damaged_file_is_told(search, tmp_path, content):
+    (tmp_path / "search.db").write_text(content)
+    with pytest.raises(UserError, match=r"search\.db cannot be used \(.*\): move it away, or give other --results"):
+        search()
 
 
 def test_a_metric_that_there_is_not_ends_the_search(search):
