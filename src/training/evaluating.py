@@ -12,6 +12,7 @@ from training import session
 from training.evaluation import Evaluation, Report
 from training.options import Options, resolve
 
+BESIDE = ("_sources", "_resources")  # Sacred's folders beside a task's runs, which a shell's * names too
 HEADING = ("run", "algorithm", "task", "episodes", "metric", "mean", "95% interval")
 
 
@@ -41,7 +42,8 @@ def evaluate(
     Raises:
         UserError: a run cannot be evaluated; the others have been.
     """
-    found = list(dict.fromkeys(one for path in runs for one in _runs_of(Path(path))))
+    paths = [path for path in map(Path, runs) if path.name not in BESIDE] or [Path(path) for path in runs]
+    found = list(dict.fromkeys(one for path in paths for one in _runs_of(path)))
     faults, chosen = Faults(), list[tuple[Path, Options]]()
     for path in found:
         with faults.collect():

@@ -116,6 +116,15 @@ def test_several_runs_and_folders_above_runs(cli, tools, run, command):
     assert [row["run"] for row in rows] == [str(path) for path in checkpoints for _ in range(4)]
 
 
+def test_what_a_shell_makes_of_a_star_among_the_runs_of_a_task(run, command):
+    named = sorted(run.parent.iterdir())
+    assert [path.name for path in named] == ["1", "_sources"]
+    status, out, err = command(*named, "--episodes", 2)
+    assert (status, err) == (0, "")
+    assert out.count("COMPLETED") == 1
+    assert command(named[1])[0] == 2
+
+
 def test_a_team_against_others(cli, tools, command):
     words = [*tools.TINY, "seed=1", "t_max=20", "critic_hidden_dim=8", "env_args.time_limit=5", "batch_size_run=2"]
     assert cli("--config=coma", "--env-config=predator_prey", "with", *words).status == 0
