@@ -35,5 +35,6 @@ def test_nothing_saved_is_told_too(cli, tools):
     outcome = cli("--config=asae", "--env-config=spread", "with", *tools.TINY, "lr=1e38", "t_max=10000")
     assert outcome.status == 2
     assert "Traceback" not in outcome.err
-    assert "lr=1e+38" in outcome.err
+    assert "lr=1e+38, critic_lr=0.001" in outcome.err
+    assert "lower lr and critic_lr" in outcome.err
     assert "Nothing was saved before." in outcome.err

@@ -62,6 +62,10 @@ MISTAKES = {
         ["--config=hatrpo", "--env-config=battle", "with", "parameter_sharing=types"],
         ["hatrpo_learner", "parameter_sharing=types", "one network", "parameter_sharing=none", "[0, 0, 1]"],
     ),
+    "values beside executed actions": (
+        ["--config=iql", "--env-config=spread", "with", "mac=mat_mac", "use_rnn=false"],
+        ["mac=mat_mac", "no Q-values", "give mac=basic_mac"],
+    ),
     "too many minibatches": (
         [*MAPPO, "batch_size_run=4", "num_mini_batch=5"],
         ["num_mini_batch=5", "4 episodes", "lower it, or raise batch_size_run"],
