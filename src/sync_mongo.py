@@ -34,7 +34,7 @@ def sync(sources: Sequence[Path], url: str, database: str, *, again: bool = Fals
     Raises:
         UserError: there are no runs, or the server cannot be reached or refuses.
     """
-    from pymongo.errors import PyMongoError
+    from pymongo.errors import InvalidName, PyMongoError
 
     from analysis.runs import no_runs, run_folders
     from mirrors.follower import Timeouts
@@ -50,6 +50,8 @@ def sync(sources: Sequence[Path], url: str, database: str, *, again: bool = Fals
         store.prepare()
         for folder in folders:
             counts.update(_copied(store, folder, again))
+    except InvalidName as error:
+        raise UserError(f"--db {database}: {error}. Give another name.") from error
     except PyMongoError as error:
         raise UserError(f"{server_of(url)}: {reason(error)}. Is the server running, and is it its address?") from error
     finally:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,8 @@ class RunFiles:
         self.config = _object(folder / "config.json")
         self.entry = _object(folder / "run.json", needed=False)
         self.info = _object(folder / "info.json", needed=False)
+        if odd := _misshapen(self.entry):
+            raise Unreadable(f"run.json is damaged ({odd} is not what Sacred writes there)")
 
     @property
     def key(self) -> str:
@@ -60,8 +62,7 @@ class RunFiles:
     @property
     def heartbeat(self) -> datetime:
         """When the run last said that it is alive."""
-        found = time_of(self.entry.get("heartbeat"))
-        return found if isinstance(found, datetime) else datetime.min
+        return time_of(self.entry.get("heartbeat")) or datetime.min
 
     @property
     def sources(self) -> list[tuple[str, str, str]]:
@@ -83,7 +84,7 @@ class RunFiles:
     def document(self) -> dict[str, Any]:
         """Everything of the run's document but what lies in other collections (sources, artifacts, metrics)."""
         entry = {key: value for key, value in self.entry.items() if key not in TIMES}
-        entry |= {key: time_of(self.entry[key]) for key in TIMES if self.entry.get(key)}
+        entry |= {key: when for key in TIMES if (when := time_of(self.entry.get(key))) is not None}
         found = {"format": FORMAT, "status": "", "heartbeat": None, "result": None, **entry}
         found |= {"experiment": {}, "resources": [], "artifacts": []}
         found |= {"config": self.config, "info": self.info, "captured_out": self.output()}
@@ -110,12 +111,28 @@ def _object(path: Path, *, needed: bool = True) -> dict[str, Any]:
     return content
 
 
-def time_of(text: Any) -> Any:
-    """A time as MongoDB has it; what is none stays as it is."""
+def _misshapen(entry: Mapping[str, Any]) -> str:
+    """Which part of a run's entry has not its shape; empty where all have."""
+    experiment = entry.get("experiment")
+    if not isinstance(experiment, dict | None):
+        return "experiment"
+    if not isinstance(entry.get("host"), dict | None):
+        return "host"
+    pairs = {"sources": (experiment or {}).get("sources", []), "resources": entry.get("resources", [])}
+    for name, found in pairs.items():
+        if not (isinstance(found, list) and all(isinstance(pair, list) and len(pair) == 2 for pair in found)):
+            return name
+    artifacts = entry.get("artifacts", [])
+    return "" if isinstance(artifacts, list) and all(isinstance(path, str) for path in artifacts) else "artifacts"
+
+
+def time_of(text: Any) -> datetime | None:
+    """A time as MongoDB has it, UTC without saying so; None for what is none."""
     try:
-        return datetime.fromisoformat(text)
+        when = datetime.fromisoformat(text)
     except (TypeError, ValueError):
-        return text
+        return None
+    return when if when.tzinfo is None else when.astimezone(UTC).replace(tzinfo=None)
 
 
 def storable(value: Any) -> Any:

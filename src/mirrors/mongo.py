@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,8 @@ class MongoCopy:
             fit(document)
             found = self._store.run_of(key, document)
             done = found["files"].get("seen") == state and not self._again
-            if done or (found.get("heartbeat") or files.heartbeat) > files.heartbeat:
+            there = found.get("heartbeat")
+            if done or (isinstance(there, datetime) and there > files.heartbeat):
                 return False
             self.id, self.new = found["_id"], self.new or "new" in found
             self._sizes = self._sizes_there()

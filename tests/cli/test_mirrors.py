@@ -137,6 +137,11 @@ def test_sync_names_a_damaged_run_and_copies_the_rest(cli, mongod, request, capf
     said = capfd.readouterr()
     assert (status, said.out.split(";")[0]) == (1, "2 runs: 1 new, 1 left out")
     assert said.err.startswith(f"warning: {damaged} is left out: run.json is damaged")
+    assert sync_mongo.main([str(cli.results), "--url", mongod.url, "--db", "a b"]) == 2
+    assert (
+        capfd.readouterr().err
+        == "error: --db a b: database names cannot contain the character ' '. Give another name.\n"
+    )
 
 
 def test_sync_of_nothing(tmp_path, capsys):

@@ -4,6 +4,7 @@ import json
 import shutil
 import signal
 import threading
+from datetime import datetime
 
 import bson
 import gridfs
@@ -191,6 +192,39 @@ def test_a_damaged_file_is_named(begin, copied, name, content):
         copied(run.folder)
 
 
+@pytest.mark.parametrize(
+    ("part", "odd"),
+    [
+        ("host", "here"),
+        ("experiment", ["x"]),
+        ("experiment", {"sources": [["conftest.py"]]}),
+        ("resources", [1]),
+        ("artifacts", {"a": 1}),
+    ],
+)
+def test_an_entry_of_another_shape_is_named(begin, copied, part, odd):
+    run = begin()
+    entry = json.loads((run.folder / "run.json").read_text()) | {part: odd}
+    (run.folder / "run.json").write_text(json.dumps(entry))
+    named = "sources" if isinstance(odd, dict) and "sources" in odd else part
+    with pytest.raises(CopyFailed, match=rf"run.json is damaged \({named} is not"):
+        copied(run.folder)
+
+
+@pytest.mark.parametrize(
+    ("beat", "kept"), [("never", None), (7, None), ("2026-01-02T04:04:05+01:00", datetime(2026, 1, 2, 3, 4, 5))]
+)
+def test_a_heartbeat_that_is_no_time_of_ours(begin, copied, database, beat, kept):
+    """Copied twice: what the first wrote is compared with what the second finds."""
+    run = begin()
+    entry = json.loads((run.folder / "run.json").read_text()) | {"heartbeat": beat}
+    (run.folder / "run.json").write_text(json.dumps(entry))
+    copied(run.folder)
+    database.runs.update_one({}, {"$set": {"files.seen": None}})
+    copied(run.folder)
+    assert database.runs.find_one()["heartbeat"] == kept
+
+
 def test_two_processes_copy_one_run_at_once(begin, mongod, database, tools):
     run = begin()
     run.points(200, "loss", "other")
@@ -242,7 +276,7 @@ def test_a_server_that_is_killed_and_comes_back(faulty):
     for _ in range(2):
         run.points(30, "loss", "other")
         server.kill()
-        with pytest.raises(CopyFailed, match=r"refused|connection closed"):
+        with pytest.raises(CopyFailed, match=r"refused|connection closed|reset by peer"):
             copy.sync()
         run.points(30, "loss", "late")
         server.start()
