@@ -80,8 +80,12 @@ class BasicController:
         extra = spec.n_actions * settings.obs_last_action + spec.n_agents * settings.obs_agent_id
         self.input_dim = spec.obs_dim + extra
         self.groups = agent_groups(settings.parameter_sharing, spec.n_agents, spec.types)
-        self.agents = Grouped(self._make_agent, self.groups).to(device)
+        self.agents = self.make_agents()
         self.begin(1)
+
+    def make_agents(self) -> Grouped:
+        """Build the agents' networks: those who act, or others like them."""
+        return Grouped(self._make_agent, self.groups).to(self.device)
 
     def _make_agent(self, agents: list[int]) -> nn.Module:
         spec, s = self.spec, self.settings

@@ -9,4 +9,6 @@ REGISTRY: dict[str, str] = {
     "mat_learner": "learners.mat_learner:MATLearner",
     "ppo_learner": "learners.ppo_learner:PPOLearner",
     "q_learner": "learners.q_learner:QLearner",
+    "qtran_learner": "learners.qtran_learner:QTRANLearner",
+    "wqmix_learner": "learners.wqmix_learner:WQMIXLearner",
 }

@@ -1,7 +1,11 @@
-"""IQL, VDN and QMIX: one value-based learner; the mixer is the only difference."""
+"""IQL, VDN, QMIX and QPLEX: one value-based learner; the mixer is the only difference.
+
+Other losses from the same replayed episodes are subclasses: they state networks, what is bootstrapped, and the loss.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
@@ -19,12 +23,15 @@ from estimators.masked import masked_mean
 from estimators.returns import continues_from_mask, lambda_returns
 from learners.base import BaseLearner, LearnerSettings
 from modules.mixers.mixers import IndependentMixer, QMixer, VDNMixer
+from modules.mixers.qplex import DuplexMixer
 
 
 class QLearnerSettings(LearnerSettings):
     """What the value-based learner reads."""
 
-    mixer: Literal["qmix", "vdn", "none"] = Field(description="none is IQL, vdn sums, qmix mixes monotonically.")
+    mixer: Literal["qmix", "vdn", "none", "qplex"] = Field(
+        description="none is IQL, vdn sums, qmix mixes monotonically, qplex values and advantages apart."
+    )
     double_q: bool = Field(True, description="The online network chooses the action that the target network values.")
     batch_size: int = Field(32, ge=1, description="Episodes per update.")
     buffer_size: int = Field(5000, ge=1, description="Episodes in the replay buffer.")
@@ -42,6 +49,27 @@ class QLearnerSettings(LearnerSettings):
     mixing_embed_dim: int = Field(32, ge=1, description="Width of QMIX's mixing layer.")
     hypernet_layers: Literal[1, 2] = Field(2, description="Layers of QMIX's hypernetworks.")
     hypernet_embed: int = Field(64, ge=1, description="Width of the hypernetworks' hidden layer.")
+    qplex_kernels: int = Field(4, ge=1, description="Terms in the weights of QPLEX's advantages.")
+    qplex_layers: Literal[1, 2, 3] = Field(1, description="Layers of the networks that make these weights.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """What an update has computed of a batch before its loss.
+
+    Attributes:
+        inputs: of the agents' networks, [B, T+1, A, I].
+        q: [B, T+1, A, U], with gradient.
+        lagging: the target network's of the following rows, [B, T, A, U].
+        following: int64 [B, T, A], the greedy actions there, by the online network if ``double_q``.
+        steps: the batch's real steps.
+    """
+
+    inputs: Tensor
+    q: Tensor
+    lagging: Tensor
+    following: Tensor
+    steps: Packing | None
 
 
 class QLearner(BaseLearner):
@@ -55,7 +83,7 @@ class QLearner(BaseLearner):
     """
 
     on_policy = False
-    Settings = QLearnerSettings
+    Settings: type[LearnerSettings] = QLearnerSettings
 
     def __init__(
         self,
@@ -74,8 +102,7 @@ class QLearner(BaseLearner):
         super().__init__(spec, settings, reward_dim=reward_dim, device=device)
         self.settings = settings
         self.controller = controller
-        self.mixer = self._make_mixer().to(device)
-        self.net = nn.ModuleDict({"agents": controller.agents, "mixer": self.mixer})
+        self.net = nn.ModuleDict({"agents": controller.agents, **self.make_parts()}).to(device)
         self.target = Target(self.net, settings.target_update_interval_or_tau)
         self.optimizer = self.make_optimizer(list(self.net.parameters()), settings.lr)
 
@@ -84,48 +111,91 @@ class QLearner(BaseLearner):
         """Without a mixer every agent learns for itself."""
         return settings.mixer == "none"
 
-    def _make_mixer(self) -> nn.Module:
-        if self.settings.mixer == "none":
+    # -- what a subclass may state otherwise --------------------------------------------------------------------------
+
+    def make_parts(self) -> dict[str, nn.Module]:
+        """Networks beside the agents', by the names of their files."""
+        return {"mixer": self.make_mixer()}
+
+    def bootstrap(self, batch: EpisodeBatch, seen: Seen) -> Tensor:
+        """What the lagging networks give for the following rows: [B, T, R]; without gradient."""
+        mixer = self.target.net["mixer"]
+        available = batch.available[:, 1:]
+        return self.mix(mixer, seen.lagging, seen.following, available, batch.state[:, 1:], seen.steps)
+
+    def loss(self, batch: EpisodeBatch, seen: Seen, target: Tensor) -> tuple[Tensor, Metrics]:
+        """(Q_tot - target)^2 over real steps; target [B, T, R]."""
+        mixed = self.mixed(batch, seen)
+        return masked_mean((mixed - target) ** 2, batch.mask), td_metrics(batch, mixed, target)
+
+    # -- the update ---------------------------------------------------------------------------------------------------
+
+    @property
+    def mixer(self) -> nn.Module:
+        """What makes Q_tot of the agents' values."""
+        return self.net["mixer"]
+
+    def make_mixer(self) -> nn.Module:
+        """Build it."""
+        s, spec = self.settings, self.spec
+        if s.mixer == "none":
             return IndependentMixer()
-        if self.settings.mixer == "vdn":
+        if s.mixer == "vdn":
             return VDNMixer()
-        s = self.settings
+        if s.mixer == "qplex":
+            return DuplexMixer(
+                spec.state_dim,
+                spec.n_agents,
+                spec.n_actions,
+                kernels=s.qplex_kernels,
+                layers=s.qplex_layers,
+                hidden_dim=s.hypernet_embed,
+                unit=UNIT[spec.state_kind],
+            )
         return QMixer(
-            self.spec.state_dim,
-            self.spec.n_agents,
+            spec.state_dim,
+            spec.n_agents,
             embed_dim=s.mixing_embed_dim,
             hypernet_layers=s.hypernet_layers,
             hypernet_embed=s.hypernet_embed,
-            unit=UNIT[self.spec.state_kind],
+            unit=UNIT[spec.state_kind],
         )
+
+    def mix(
+        self, mixer: nn.Module, q: Tensor, actions: Tensor, available: Tensor, state: Tensor, steps: Packing | None
+    ) -> Tensor:
+        """Q_tot [B, T, R] of actions int64 [B, T, A]; values and what is available [B, T, A, U], state [B, T, S]."""
+        chosen = q.gather(-1, actions.unsqueeze(-1)).squeeze(-1)
+        if not isinstance(mixer, DuplexMixer):
+            return packed(steps, mixer, chosen, state)
+        best = q.masked_fill(~available, -torch.inf).amax(-1)
+        return packed(steps, mixer, chosen, state, best, actions)
+
+    def mixed(self, batch: EpisodeBatch, seen: Seen) -> Tensor:
+        """Q_tot of what was done, with gradient: [B, T, R]."""
+        q, available, state = seen.q[:, :-1], batch.available[:, :-1], batch.state[:, :-1]
+        return self.mix(self.mixer, q, batch.actions, available, state, seen.steps)
 
     def train(self, batch: EpisodeBatch, *, t_env: int) -> Metrics:
         """One update from sampled episodes."""
-        inputs, packing, steps = self.controller.inputs(batch), batch.packing, Packing.of(batch.mask)
-        q = self.controller.agents(inputs, packing=packing)  # [B, T+1, A, U]
-        taken = q[:, :-1].gather(-1, batch.actions.unsqueeze(-1)).squeeze(-1)  # [B, T, A]
+        seen = self._see(batch)
         with torch.no_grad():
-            target_q = self.target.net["agents"](inputs, packing=packing)[:, 1:]
-            chooser = q[:, 1:] if self.settings.double_q else target_q
-            best = greedy(chooser, batch.available[:, 1:])
-            following = target_q.gather(-1, best.unsqueeze(-1)).squeeze(-1)
-            bootstrap = packed(steps, self.target.net["mixer"], following, batch.state[:, 1:])
+            bootstrap = self.bootstrap(batch, seen)
             if self.settings.bound_targets:
                 bootstrap = bootstrap.clamp(*self.value_range())
             target = self._targets(batch, bootstrap)
-        mixed = packed(steps, self.mixer, taken, batch.state[:, :-1])
-        error = mixed - target
-        loss = masked_mean(error**2, batch.mask)
+        loss, metrics = self.loss(batch, seen, target)
         grad_norm = self.optimizer.step(loss)
         self.target.update()
+        return {"loss": loss.detach(), "grad_norm": grad_norm} | metrics
+
+    def _see(self, batch: EpisodeBatch) -> Seen:
+        inputs, packing = self.controller.inputs(batch), batch.packing
+        q = self.controller.agents(inputs, packing=packing)
         with torch.no_grad():
-            return {
-                "loss": loss.detach(),
-                "grad_norm": grad_norm,
-                "td_error_abs": masked_mean(error.abs(), batch.mask),
-                "q_taken_mean": masked_mean(mixed, batch.mask),
-                "target_mean": masked_mean(target.expand_as(error), batch.mask),
-            }
+            lagging = self.target.net["agents"](inputs, packing=packing)[:, 1:]
+            following = greedy(q[:, 1:] if self.settings.double_q else lagging, batch.available[:, 1:])
+        return Seen(inputs=inputs, q=q, lagging=lagging, following=following, steps=Packing.of(batch.mask))
 
     def _targets(self, batch: EpisodeBatch, bootstrap: Tensor) -> Tensor:
         """Targets [B, T, R] from what the target network gives for the following steps [B, T, R]."""
@@ -138,13 +208,23 @@ class QLearner(BaseLearner):
         return lambda_returns(rewards=rewards, discounts=discounts, values=values, lam=lam, continues=continues)
 
     def networks(self) -> dict[str, nn.Module]:
-        """agent.th and, where there is something to save, mixer.th."""
-        return {"agent": self.controller.agents, "mixer": self.mixer}
+        """agent.th and, where there is something to save, mixer.th and what else there is."""
+        return {"agent": self.controller.agents} | {name: self.net[name] for name in self.net if name != "agents"}
 
     def optimizers(self) -> dict[str, Any]:
         """One optimiser for everything."""
         return {"opt": self.optimizer}
 
     def targets(self) -> dict[str, Target[Any]]:
-        """Agents and mixer lag together."""
+        """All lag together."""
         return {"net": self.target}
+
+
+@torch.no_grad()
+def td_metrics(batch: EpisodeBatch, values: Tensor, target: Tensor) -> Metrics:
+    """Of values and their targets, [B, T, R] each."""
+    return {
+        "td_error_abs": masked_mean((values - target).abs(), batch.mask),
+        "q_taken_mean": masked_mean(values, batch.mask),
+        "target_mean": masked_mean(target.expand_as(values), batch.mask),
+    }

@@ -91,6 +91,10 @@ def test_no_algorithm_is_forgotten():
         "mat_dec",
         "happo",
         "hatrpo",
+        "qplex",
+        "qtran",
+        "wqmix_cw",
+        "wqmix_ow",
     } <= set(ALGORITHMS)
 
 

@@ -39,28 +39,40 @@ def by_hand(world, learner, batch, online, lagging, *, double_q):
         for t in range(int(batch.mask[b].sum())):
             s, following = batch.state[b, t].argmax(), batch.state[b, t + 1].argmax()
             taken = torch.stack([online[s, a, batch.actions[b, t, a]] for a in range(world.A)])
-            best = []
+            best, actions = [], []
             for a in range(world.A):
-                allowed = [u for u in range(world.U) if batch.available[b, t + 1, a, u]]
                 judge = online if double_q else lagging
-                u = max(allowed, key=lambda u: judge[following, a, u].item())
+                u = max(allowed(batch, b, t + 1, a), key=lambda u: judge[following, a, u].item())
                 best.append(lagging[following, a, u])
+                actions.append(u)
 
-            def mix(net, q, k, b=b):
-                return net(q.view(1, 1, -1), batch.state[b, k].view(1, 1, -1)).view(-1)
+            def mix(net, q, k, table, actions, b=b):
+                more = []
+                if learner.settings.mixer == "qplex":  # it also reads the greatest values and the actions
+                    s, agents = batch.state[b, k].argmax(), range(world.A)
+                    greatest = [max(table[s, a, u].item() for u in allowed(batch, b, k, a)) for a in agents]
+                    more = [torch.tensor(greatest).view(1, 1, -1), actions.view(1, 1, -1)]
+                return net(q.view(1, 1, -1), batch.state[b, k].view(1, 1, -1), *more).view(-1)
 
-            value = mix(learner.target.net["mixer"], torch.stack(best), t + 1).detach()
+            target_mixer = learner.target.net["mixer"]
+            value = mix(target_mixer, torch.stack(best), t + 1, lagging, torch.tensor(actions)).detach()
             bootstrap = 0.0 if batch.terminated[b, t] else world.GAMMA
             target = batch.rewards[b, t] + bootstrap * value
-            total = mix(learner.mixer, taken, t)
+            total = mix(learner.mixer, taken, t, online, batch.actions[b, t])
             errors.append((total - target) ** 2)
             targets.append(target.expand_as(total))
             chosen.append(total)
     return torch.stack(errors), torch.stack(targets), torch.stack(chosen)
 
 
+def allowed(batch, b, t, agent):
+    return batch.available[b, t, agent].nonzero().flatten().tolist()
+
+
 @pytest.mark.parametrize("double_q", [True, False])
-@pytest.mark.parametrize(("mixer", "individual"), [("none", False), ("none", True), ("vdn", False), ("qmix", False)])
+@pytest.mark.parametrize(
+    ("mixer", "individual"), [("none", False), ("none", True), ("vdn", False), ("qmix", False), ("qplex", False)]
+)
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_loss_targets_and_gradient_equal_a_loop(world, mixer, individual, double_q, seed):
     learner, online, lagging = make(world, mixer, double_q=double_q, individual=individual, seed=seed)
@@ -150,7 +162,7 @@ def test_individual_rewards_reach_their_agents_only(world):
     assert values[0, 1, batch.actions[0, 0, 1]] < 0
 
 
-@pytest.mark.parametrize("mixer", ["vdn", "qmix"])
+@pytest.mark.parametrize("mixer", ["vdn", "qmix", "qplex"])
 def test_mixers_need_one_team_reward(world, mixer):
     with pytest.raises(UserError, match="one team reward"):
         make(world, mixer, individual=True)
