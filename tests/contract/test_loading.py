@@ -27,7 +27,7 @@ def test_target_networks_follow_loaded_networks(make_experiment, tmp_path, algor
 
 
 @pytest.mark.parametrize("algorithm", ["mappo", "mat"])
-def test_the_statistics_of_values_come_with_the_critic(make_experiment, tmp_path, algorithm):
+def test_the_statistics_of_values_come_with_the_critic(make_experiment, tmp_path, capsys, algorithm):
     """It says values in their units; a run that evaluates, or rewards that are other numbers, have no use for them."""
     first = make_experiment(algorithm, "env_args.individual_rewards=true")
     first.iterate(Recorder())
@@ -37,6 +37,8 @@ def test_the_statistics_of_values_come_with_the_critic(make_experiment, tmp_path
     for words, taken in ((["env_args.individual_rewards=true"], True), (["value_norm=false"], None)):
         second = make_experiment(algorithm, "seed=2", *words)
         snapshot.load_networks(second, folder)
+        told = capsys.readouterr().err
+        assert ("in other units (value_norm=True there and False here)" in told) == (taken is None), told
         norm = second.teams["agents"].learner.critic.norm
         assert (None if norm is None else torch.equal(norm.moments, moments)) == taken
     if algorithm == "mappo":
