@@ -21,6 +21,7 @@ SIZE = "8m"
 KIND = "off-policy"
 WARNING = "Cannot write all records of this run"
 BLOCK = bytes(4096)
+LEAST = 0.2  # seconds that a disk stays broken
 HELD = 0.15  # so long a disk stays broken: a share of the time that the run has trained
 
 
@@ -66,7 +67,7 @@ def can_mount() -> str:
 
 @contextlib.contextmanager
 def full(disk: Path) -> Iterator[None]:
-    """No room for the block, whatever others free meanwhile."""
+    """No room for the block, from its beginning on, whatever others free meanwhile."""
     ballast, stop = disk / "ballast", threading.Event()
 
     def fill() -> None:
@@ -79,6 +80,8 @@ def full(disk: Path) -> Iterator[None]:
     thread = threading.Thread(target=fill)
     thread.start()
     try:
+        while shutil.disk_usage(disk).free:
+            time.sleep(0.001)
         yield
     finally:
         stop.set()
@@ -97,6 +100,7 @@ def read_only(disk: Path) -> Iterator[None]:
         except NotPossible:  # busy: a file is open for writing just now
             if time.monotonic() > end:
                 raise
+            time.sleep(0.001)
     try:
         yield
     finally:
@@ -140,12 +144,17 @@ def play(ground: Ground, name: str, number: int) -> Tally:
 def _suffer(results: Path, moments: list[Moment], broken: Broken, tally: Tally) -> list[Moment]:
     """Play one run; the disk stays broken after the last moment until the run has ended. Returns the moments left."""
     left, t_max = list(moments), KINDS[KIND].t_max
-    with Playing(KINDS[KIND].command(results), results, BEAT) as run:
+    said = results.parents[1] / "said"  # on another disk: an open file would keep this one from being remounted
+    with Playing(KINDS[KIND].command(results), results, BEAT, said=said) as run:
         while left and run.until(left[0], t_max):
-            left.pop(0)
-            tally.in_save += run.saving()
+            moment = left.pop(0)
+            saving = run.saving()
             with broken(results.parent):
+                if run.process.poll() is not None:  # it took too long to break the disk
+                    left.insert(0, moment)
+                    break
                 tally.tried += 1
+                tally.in_save += saving
                 _wait(run, to_the_end=not left)
                 tally.wrong += checking.unreadable(results)
         status = run.wait()
@@ -161,7 +170,7 @@ def _wait(run: Playing, *, to_the_end: bool) -> None:
     """Some of the run: its steps cannot be seen while nothing can be written, so it is time that counts."""
     if to_the_end:
         run.wait()
-    end = time.monotonic() + HELD * (time.monotonic() - (run.moved or run.began))
+    end = time.monotonic() + max(LEAST, HELD * (time.monotonic() - (run.moved or run.began)))
     while run.process.poll() is None and time.monotonic() < end:
         time.sleep(0.01)
 

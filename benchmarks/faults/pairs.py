@@ -16,7 +16,7 @@ def play(ground: Ground, number: int) -> Tally:
     together = results.parent / "together"
     env = {**BEAT, "TORTURE_MEET": f"{together},2"}
     command = KINDS[KIND].command(results)
-    with Playing(command, results, env) as one, Playing(command, results, env, name="other") as other:
+    with Playing(command, results, env) as one, Playing(command, results, env, said=results.parent / "other") as other:
         for run in (one, other):
             if (status := run.wait()) != 0:
                 tally.wrong.append(f"{results}: exit status {status}: {run.errors[-500:]}")

@@ -108,15 +108,16 @@ class Playing:
         command: its words.
         results: where its run is filed.
         env: variables of its environment.
-        name: of the files beside ``results`` that have what it says.
+        said: where what it says is kept; None for beside ``results``.
     """
 
     def __init__(
-        self, command: Sequence[str], results: Path, env: Mapping[str, str] = BEAT, *, name: str = "said"
+        self, command: Sequence[str], results: Path, env: Mapping[str, str] = BEAT, *, said: Path | None = None
     ) -> None:
         self.command, self.results = command, results
         self._before = set(checking.folders(results))
-        self._errors, self._out = results.parent / f"{name}.err", results.parent / f"{name}.out"
+        said = said or results.parent / "said"
+        self._errors, self._out = said.with_suffix(".err"), said.with_suffix(".out")
         places = {"PYTHONPATH": str(INJECTED), "PYTHONWARNINGS": "ignore", **env}
         with self._errors.open("wb") as errors, self._out.open("wb") as out:
             self.process = subprocess.Popen(
@@ -176,7 +177,7 @@ class Playing:
             else:
                 due = self.step() >= moment.at * t_max and (moment.where == "step" or self.saving())
             if not due:
-                time.sleep(POLL)
+                time.sleep(POLL if self.seen else 20 * POLL)  # the cores are the run's while it is imported
         time.sleep(moment.delay)
         return self.process.poll() is None
 

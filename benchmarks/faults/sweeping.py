@@ -17,7 +17,7 @@ LENGTH = 5  # hits of one folder of results
 T_MAX = 1500
 ALGORITHMS = ("asae", "iql")
 SEEDS = 2
-POLL = 0.01
+POLL = 0.05
 ENDED = {"", "Z", "X"}
 WAYS = ("kill -9 of all", "kill -9 of the sweep", "SIGTERM")
 

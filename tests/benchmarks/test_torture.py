@@ -1,5 +1,6 @@
 """The judge of make torture finds what is damaged, missing, twice or different, and says so."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -288,6 +289,41 @@ def test_a_disk_that_cannot_be_mounted_is_reported(tmp_path, monkeypatch, refere
     ground = Ground(tmp_path, 1, 1)
     assert disks.play(ground, "full disk", 0).faults == ["NOT TRIED: permission denied"]
     assert disks.refused(ground).faults == ["NOT TRIED: permission denied"]
+
+
+class Untouched:
+    """A run that did not notice what was done to its disk."""
+
+    def __init__(self, *_, **__):
+        self.errors, self.process, self.began, self.moved = "", self, 0.0, 0.0
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def poll(self):
+        return None
+
+    def until(self, moment, t_max):
+        return True
+
+    def saving(self):
+        return False
+
+    def wait(self):
+        return 0
+
+
+def test_a_disk_that_broke_without_effect_is_a_fault(results, monkeypatch):
+    monkeypatch.setattr(disks, "Playing", Untouched)
+    monkeypatch.setattr(disks, "_wait", lambda *_, **__: None)
+    tally = Tally(in_save=0)
+    broken = lambda disk: contextlib.nullcontext()  # noqa: E731
+    assert disks._suffer(results, [Moment("step", 0.5, 0.0)], broken, tally) == []
+    assert tally.tried == 1
+    assert "the run warned 0 times, not once" in tally.wrong[0]
 
 
 def test_every_kind_of_run_has_settings_that_exist():
