@@ -26,12 +26,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "benchmarks"), str(ROOT / "src"), str(ROOT / "tests")]
 
+import core.packages  # noqa: E402, F401, I001  (first: it tells of missing packages)
 from faults import disks, pairs, sweeping  # noqa: E402
 from faults.kills import Part, chained, clocks, slow, words  # noqa: E402
 from faults.playing import Ground  # noqa: E402
 from faults.tally import Tally, table  # noqa: E402
-
-import core.packages  # noqa: E402, F401  (first: it tells of missing packages)
 
 SIGNALS = {"kill -9": signal.SIGKILL, "SIGTERM": signal.SIGTERM}
 KINDS = ("on-policy", "off-policy", "two teams")
