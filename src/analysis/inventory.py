@@ -13,8 +13,9 @@ from pathlib import Path
 
 from analysis.chains import join_chains
 from analysis.lines import sort_runs
-from analysis.records import RunRecord, time_of
+from analysis.records import RunRecord
 from analysis.runs import METRICS, Unreadable, load_run, no_runs, parted, read_run, run_folders
+from core.times import time_of
 
 FILMS = {".gif", ".mp4"}
 SILENT = 120.0  # seconds without a heartbeat after which a run that says it is RUNNING is probably dead

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from core.times import time_of
 
 Series = tuple[np.ndarray, np.ndarray]
 """steps float64 [K] (increasing), values float64 [K] (NaN where the file has null)."""
@@ -77,12 +78,3 @@ def speed(entry: Mapping[str, Any], info: Mapping[str, Any], reached: float) -> 
         return None
     seconds = (ended - began).total_seconds()
     return steps / seconds if seconds > 0 else None
-
-
-def time_of(text: Any) -> datetime | None:
-    """A time of Sacred's, which is UTC without saying so; None where it is none."""
-    try:
-        when = datetime.fromisoformat(text) if isinstance(text, str) else None
-    except ValueError:
-        return None
-    return when.replace(tzinfo=UTC) if when is not None and when.tzinfo is None else when

@@ -58,6 +58,7 @@ class ASAELearner(ProximalLearner, CounterfactualLearner):
             )
         if settings.marginal == "exact":
             self._check_combinations(spec.n_actions ** (spec.n_agents - 1))
+        self._fits = 0  # steps that memory has room for
         self.enumerated: Tensor | None = None
         if settings.marginal == "exact":
             self.enumerated = joint_actions_of_partners(spec.n_agents, spec.n_actions).to(self.device)
@@ -73,6 +74,8 @@ class ASAELearner(ProximalLearner, CounterfactualLearner):
 
     def _check_memory(self, n_steps: int) -> None:
         """Refuse what the system would end by force instead of a message: its pieces fit into memory, all do not."""
+        if n_steps <= self._fits:
+            return
         spec, memory = self.spec, machine_memory()
         each = 2 * self.settings.critic_hidden_dim + spec.n_actions  # two hidden layers and Q, for each joint action
         needed = 4 * n_steps * spec.n_agents * spec.n_actions ** (spec.n_agents - 1) * each
@@ -81,6 +84,7 @@ class ASAELearner(ProximalLearner, CounterfactualLearner):
                 f"marginal=exact takes about {amount(needed)} for {n_steps:,} steps of {spec.n_agents} agents at once, "
                 f"more than the {amount(memory)} that this process may have: use marginal=mc, or lower batch_size_run."
             )
+        self._fits = n_steps
 
     def joint_actions(self, log_pi: Tensor, executed: Tensor | None) -> Tensor:
         """m joint samples per state: int64 [B, T, M, A]."""

@@ -5,7 +5,9 @@ Other losses from the same replayed episodes are subclasses: they state networks
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal
 
 import torch
@@ -26,12 +28,9 @@ from modules.mixers.mixers import IndependentMixer, QMixer, VDNMixer
 from modules.mixers.qplex import DuplexMixer
 
 
-class QLearnerSettings(LearnerSettings):
-    """What the value-based learner reads."""
+class ReplayedSettings(LearnerSettings):
+    """What every learner of values from replayed episodes reads."""
 
-    mixer: Literal["qmix", "vdn", "none", "qplex"] = Field(
-        description="none is IQL, vdn sums, qmix mixes monotonically, qplex values and advantages apart."
-    )
     double_q: bool = Field(True, description="The online network chooses the action that the target network values.")
     batch_size: int = Field(32, ge=1, description="Episodes per update.")
     buffer_size: int = Field(5000, ge=1, description="Episodes in the replay buffer.")
@@ -46,9 +45,22 @@ class QLearnerSettings(LearnerSettings):
     q_lambda: float = Field(
         0.0, ge=0, le=1, description="lambda of the targets (Peng and Williams 1994); 0 looks one step ahead."
     )
+
+
+class MonotoneSettings(ReplayedSettings):
+    """What QMIX's mixer reads beside that."""
+
     mixing_embed_dim: int = Field(32, ge=1, description="Width of QMIX's mixing layer.")
     hypernet_layers: Literal[1, 2] = Field(2, description="Layers of QMIX's hypernetworks.")
     hypernet_embed: int = Field(64, ge=1, description="Width of the hypernetworks' hidden layer.")
+
+
+class QLearnerSettings(MonotoneSettings):
+    """What the value-based learner reads."""
+
+    mixer: Literal["qmix", "vdn", "none", "qplex"] = Field(
+        description="none is IQL, vdn sums, qmix mixes monotonically, qplex values and advantages apart."
+    )
     qplex_kernels: int = Field(4, ge=1, description="Terms in the weights of QPLEX's advantages.")
     qplex_layers: Literal[1, 2, 3] = Field(1, description="Layers of the networks that make these weights.")
 
@@ -60,14 +72,14 @@ class Seen:
     Attributes:
         inputs: of the agents' networks, [B, T+1, A, I].
         q: [B, T+1, A, U], with gradient.
-        lagging: the target network's of the following rows, [B, T, A, U].
+        lagging: gives the target network's values of the following rows, [B, T, A, U]; computed when first asked for.
         following: int64 [B, T, A], the greedy actions there, by the online network if ``double_q``.
         steps: the batch's real steps.
     """
 
     inputs: Tensor
     q: Tensor
-    lagging: Tensor
+    lagging: Callable[[], Tensor]
     following: Tensor
     steps: Packing | None
 
@@ -84,11 +96,12 @@ class QLearner(BaseLearner):
 
     on_policy = False
     Settings: type[LearnerSettings] = QLearnerSettings
+    settings: ReplayedSettings
 
     def __init__(
         self,
         spec: TeamSpec,
-        settings: QLearnerSettings,
+        settings: ReplayedSettings,
         controller: BasicController,
         *,
         reward_dim: int = 1,
@@ -107,7 +120,7 @@ class QLearner(BaseLearner):
         self.optimizer = self.make_optimizer(list(self.net.parameters()), settings.lr)
 
     @classmethod
-    def learns_individual_rewards(cls, settings: QLearnerSettings) -> bool:
+    def learns_individual_rewards(cls, settings: Any) -> bool:
         """Without a mixer every agent learns for itself."""
         return settings.mixer == "none"
 
@@ -121,7 +134,7 @@ class QLearner(BaseLearner):
         """What the lagging networks give for the following rows: [B, T, R]; without gradient."""
         mixer = self.target.net["mixer"]
         available = batch.available[:, 1:]
-        return self.mix(mixer, seen.lagging, seen.following, available, batch.state[:, 1:], seen.steps)
+        return self.mix(mixer, seen.lagging(), seen.following, available, batch.state[:, 1:], seen.steps)
 
     def loss(self, batch: EpisodeBatch, seen: Seen, target: Tensor) -> tuple[Tensor, Metrics]:
         """(Q_tot - target)^2 over real steps; target [B, T, R]."""
@@ -137,39 +150,26 @@ class QLearner(BaseLearner):
 
     def make_mixer(self) -> nn.Module:
         """Build it."""
-        s, spec = self.settings, self.spec
+        s: Any = self.settings  # a leaf's, with those of the mixers that it may have
+        spec, unit = self.spec, UNIT[self.spec.state_kind]
         if s.mixer == "none":
             return IndependentMixer()
         if s.mixer == "vdn":
             return VDNMixer()
         if s.mixer == "qplex":
-            return DuplexMixer(
-                spec.state_dim,
-                spec.n_agents,
-                spec.n_actions,
-                kernels=s.qplex_kernels,
-                layers=s.qplex_layers,
-                hidden_dim=s.hypernet_embed,
-                unit=UNIT[spec.state_kind],
-            )
-        return QMixer(
-            spec.state_dim,
-            spec.n_agents,
-            embed_dim=s.mixing_embed_dim,
-            hypernet_layers=s.hypernet_layers,
-            hypernet_embed=s.hypernet_embed,
-            unit=UNIT[spec.state_kind],
-        )
+            sizes = {"kernels": s.qplex_kernels, "layers": s.qplex_layers, "hidden_dim": s.hypernet_embed}
+            return DuplexMixer(spec.state_dim, spec.n_agents, spec.n_actions, **sizes, unit=unit)
+        layers = {"hypernet_layers": s.hypernet_layers, "hypernet_embed": s.hypernet_embed}
+        return QMixer(spec.state_dim, spec.n_agents, embed_dim=s.mixing_embed_dim, **layers, unit=unit)
 
     def mix(
         self, mixer: nn.Module, q: Tensor, actions: Tensor, available: Tensor, state: Tensor, steps: Packing | None
     ) -> Tensor:
         """Q_tot [B, T, R] of actions int64 [B, T, A]; values and what is available [B, T, A, U], state [B, T, S]."""
-        chosen = q.gather(-1, actions.unsqueeze(-1)).squeeze(-1)
         if not isinstance(mixer, DuplexMixer):
-            return packed(steps, mixer, chosen, state)
+            return packed(steps, mixer, chosen(q, actions), state)
         best = q.masked_fill(~available, -torch.inf).amax(-1)
-        return packed(steps, mixer, chosen, state, best, actions)
+        return packed(steps, mixer, chosen(q, actions), state, best, actions)
 
     def mixed(self, batch: EpisodeBatch, seen: Seen) -> Tensor:
         """Q_tot of what was done, with gradient: [B, T, R]."""
@@ -192,9 +192,13 @@ class QLearner(BaseLearner):
     def _see(self, batch: EpisodeBatch) -> Seen:
         inputs, packing = self.controller.inputs(batch), batch.packing
         q = self.controller.agents(inputs, packing=packing)
+
+        @cache
+        def lagging() -> Tensor:
+            return self.target.net["agents"](inputs, packing=packing)[:, 1:]
+
         with torch.no_grad():
-            lagging = self.target.net["agents"](inputs, packing=packing)[:, 1:]
-            following = greedy(q[:, 1:] if self.settings.double_q else lagging, batch.available[:, 1:])
+            following = greedy(q[:, 1:] if self.settings.double_q else lagging(), batch.available[:, 1:])
         return Seen(inputs=inputs, q=q, lagging=lagging, following=following, steps=Packing.of(batch.mask))
 
     def _targets(self, batch: EpisodeBatch, bootstrap: Tensor) -> Tensor:
@@ -218,6 +222,11 @@ class QLearner(BaseLearner):
     def targets(self) -> dict[str, Target[Any]]:
         """All lag together."""
         return {"net": self.target}
+
+
+def chosen(q: Tensor, actions: Tensor) -> Tensor:
+    """The values q [B, T, A, U] of actions int64 [B, T, A]: [B, T, A]."""
+    return q.gather(-1, actions.unsqueeze(-1)).squeeze(-1)
 
 
 @torch.no_grad()

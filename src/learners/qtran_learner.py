@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from pydantic import Field
@@ -14,15 +14,14 @@ from core.kinds import UNIT
 from core.packing import packed
 from estimators.masked import masked_mean
 from learners.base import LearnerSettings
-from learners.q_learner import QLearner, QLearnerSettings, Seen, td_metrics
+from learners.q_learner import QLearner, ReplayedSettings, Seen, chosen, td_metrics
 from modules.agents.rnn_agent import RNNAgent
 from modules.critics.joint_q import JointQ
 
 
-class QTRANSettings(QLearnerSettings):
+class QTRANSettings(ReplayedSettings):
     """What QTRAN reads."""
 
-    mixer: Literal["vdn"] = Field("vdn", description="The agents' values are summed.")
     qtran: Literal["base", "alt"] = Field(
         "base",
         description="The condition is asked of what was done, or (alt) of the best of an agent's own actions.",
@@ -43,12 +42,17 @@ class QTRANLearner(QLearner):
     Settings: type[LearnerSettings] = QTRANSettings
     settings: QTRANSettings
 
+    @classmethod
+    def learns_individual_rewards(cls, settings: Any) -> bool:
+        """Q(s, u) is the team's."""
+        return False
+
     def make_parts(self) -> dict[str, nn.Module]:
-        """Q(s, u) and V(s) beside the sum of values."""
+        """Q(s, u) and V(s); the agents' values are summed."""
         spec, width, unit = self.spec, self.settings.joint_hidden_dim, UNIT[self.spec.state_kind]
         joint = JointQ(spec.state_dim, spec.n_agents, spec.n_actions, hidden_dim=width, unit=unit)
         value = RNNAgent(spec.state_dim, 1, hidden_dim=width, use_rnn=False, unit=unit)
-        return super().make_parts() | {"joint": joint, "value": value}
+        return {"joint": joint, "value": value}
 
     def bootstrap(self, batch: EpisodeBatch, seen: Seen) -> Tensor:
         """Q(s', u') at the greedy actions of the agents: [B, T, 1]."""
@@ -77,11 +81,11 @@ class QTRANLearner(QLearner):
             return (total - joint.detach() + value).clamp(max=0)
         with torch.no_grad():
             each = packed(seen.steps, self.net["joint"].each, batch.state[:, :-1], batch.actions)  # type: ignore[arg-type]
-        others = total - q.gather(-1, batch.actions.unsqueeze(-1)).squeeze(-1)  # [B, T, A]
+        others = total - chosen(q, batch.actions)  # [B, T, A]
         every = others.unsqueeze(-1) + q - each + value.unsqueeze(-1)
         return every.masked_fill(~batch.available[:, :-1], torch.inf).amin(-1)
 
 
 def _sum(q: Tensor, actions: Tensor) -> Tensor:
     """sum_i q_i(u_i): [B, T, 1]."""
-    return q.gather(-1, actions.unsqueeze(-1)).squeeze(-1).sum(-1, keepdim=True)
+    return chosen(q, actions).sum(-1, keepdim=True)

@@ -14,11 +14,11 @@ from core.kinds import UNIT
 from core.packing import packed
 from estimators.masked import masked_mean
 from learners.base import LearnerSettings
-from learners.q_learner import QLearner, QLearnerSettings, Seen, td_metrics
+from learners.q_learner import MonotoneSettings, QLearner, Seen, chosen, td_metrics
 from modules.mixers.central import CentralMixer
 
 
-class WQMIXSettings(QLearnerSettings):
+class WQMIXSettings(MonotoneSettings):
     """What weighted QMIX reads."""
 
     mixer: Literal["qmix", "vdn"] = Field("qmix", description="How the agents' values make Q_tot.")
@@ -53,13 +53,13 @@ class WQMIXLearner(QLearner):
         """Q*'(s', u'): [B, T, 1]."""
         target = self.target.net
         q = target["central_agent"](seen.inputs, packing=batch.packing)[:, 1:]
-        return packed(seen.steps, target["central_mixer"], _chosen(q, seen.following), batch.state[:, 1:])
+        return packed(seen.steps, target["central_mixer"], chosen(q, seen.following), batch.state[:, 1:])
 
     def loss(self, batch: EpisodeBatch, seen: Seen, target: Tensor) -> tuple[Tensor, Metrics]:
         """Of both, the weighted one of Q_tot and that of Q*."""
         mixed, state = self.mixed(batch, seen), batch.state[:, :-1]
         q = self.net["central_agent"](seen.inputs, packing=batch.packing)[:, :-1]
-        central = packed(seen.steps, self.net["central_mixer"], _chosen(q, batch.actions), state)
+        central = packed(seen.steps, self.net["central_mixer"], chosen(q, batch.actions), state)
         with torch.no_grad():
             full = mixed < target if self.settings.weighting == "optimistic" else self._better(batch, seen, q, target)
             weight = torch.where(full, 1.0, self.settings.wqmix_alpha)
@@ -71,10 +71,5 @@ class WQMIXLearner(QLearner):
     def _better(self, batch: EpisodeBatch, seen: Seen, q: Tensor, target: Tensor) -> Tensor:
         """Whether what was done is what Q_tot's agents would do, or its target is above Q* of that: bool [B, T, 1]."""
         best = greedy(seen.q[:, :-1], batch.available[:, :-1])
-        value = packed(seen.steps, self.net["central_mixer"], _chosen(q, best), batch.state[:, :-1])
+        value = packed(seen.steps, self.net["central_mixer"], chosen(q, best), batch.state[:, :-1])
         return (best == batch.actions).all(-1, keepdim=True) | (target > value)
-
-
-def _chosen(q: Tensor, actions: Tensor) -> Tensor:
-    """Values of actions int64 [B, T, A]: [B, T, A]."""
-    return q.gather(-1, actions.unsqueeze(-1)).squeeze(-1)

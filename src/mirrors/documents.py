@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import bson
 
+from core.times import time_of
 from mirrors.points import Unreadable
 from observers.tee import tail
 
@@ -62,7 +63,7 @@ class RunFiles:
     @property
     def heartbeat(self) -> datetime:
         """When the run last said that it is alive."""
-        return time_of(self.entry.get("heartbeat")) or datetime.min
+        return _stored(self.entry.get("heartbeat")) or datetime.min
 
     @property
     def sources(self) -> list[tuple[str, str, str]]:
@@ -84,7 +85,7 @@ class RunFiles:
     def document(self) -> dict[str, Any]:
         """Everything of the run's document but what lies in other collections (sources, artifacts, metrics)."""
         entry = {key: value for key, value in self.entry.items() if key not in TIMES}
-        entry |= {key: when for key in TIMES if (when := time_of(self.entry.get(key))) is not None}
+        entry |= {key: when for key in TIMES if (when := _stored(self.entry.get(key))) is not None}
         found = {"format": FORMAT, "status": "", "heartbeat": None, "result": None, **entry}
         found |= {"experiment": {}, "resources": [], "artifacts": []}
         found |= {"config": self.config, "info": self.info, "captured_out": self.output()}
@@ -126,13 +127,10 @@ def _misshapen(entry: Mapping[str, Any]) -> str:
     return "" if isinstance(artifacts, list) and all(isinstance(path, str) for path in artifacts) else "artifacts"
 
 
-def time_of(text: Any) -> datetime | None:
+def _stored(text: Any) -> datetime | None:
     """A time as MongoDB has it, UTC without saying so; None for what is none."""
-    try:
-        when = datetime.fromisoformat(text)
-    except (TypeError, ValueError):
-        return None
-    return when if when.tzinfo is None else when.astimezone(UTC).replace(tzinfo=None)
+    when = time_of(text)
+    return None if when is None else when.replace(tzinfo=None)
 
 
 def storable(value: Any) -> Any:

@@ -96,8 +96,8 @@ def load_networks(experiment: Experiment, folder: Path, *, all_teams: bool = Fal
         trains_on = team.learner is not None and not all_teams and not options.experiment.evaluate
         if trains_on and _normalise_alike(there, here):
             team.learner.load_statistics(checkpoint.read(folder, "state.pt")["teams"][name]["learner"])
-        elif trains_on and saved and "value_norm" in here and there.get("value_norm") != here["value_norm"]:
-            units = f"value_norm={there.get('value_norm')} there and {here['value_norm']} here"
+        elif trains_on and saved and there.get("value_norm", False) != here.get("value_norm", False):
+            units = f"value_norm={there.get('value_norm', False)} there and {here.get('value_norm', False)} here"
             warn(f"the critic of {folder} says values in other units ({units}): they are wrong until it has learned")
 
 

@@ -397,6 +397,7 @@ def test_an_enumeration_that_fills_the_memory_is_refused(world, monkeypatch):
     monkeypatch.setattr("learners.asae_learner.machine_memory", lambda: per_row * batch.mask.numel())
     learner.credit(iteration(learner, batch), None)
     monkeypatch.setattr("learners.asae_learner.machine_memory", lambda: per_row * batch.mask.numel() - 1)
+    learner = make_asae(world, marginal="exact")
     with pytest.raises(UserError, match=r"marginal=exact takes about .* use marginal=mc, or lower batch_size_run"):
         learner.credit(iteration(learner, batch), None)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -35,4 +34,4 @@ class CentralMixer(nn.Module):
         hidden = F.relu(hidden + linear(self.values, q))
         for layer in self.hidden:
             hidden = linear_relu(layer, hidden)  # type: ignore[arg-type]
-        return linear(self.last, hidden) + linear(self.value, torch.relu(value))
+        return linear(self.last, hidden) + linear(self.value, F.relu(value))

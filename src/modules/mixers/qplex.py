@@ -42,7 +42,7 @@ class DuplexMixer(nn.Module):
         unit: int = 1,
     ) -> None:
         super().__init__()
-        self.n_agents, self.n_actions, self.kernels, self.layers = n_agents, n_actions, kernels, layers
+        self.n_agents, self.n_actions, self.kernels = n_agents, n_actions, kernels
         sizes = (kernels, kernels * n_agents, kernels * n_agents)  # keys, agents, actions
         firsts = sizes if layers == 1 else (hidden_dim,) * 3
         # the first layers of everything that reads the state are one linear map of it
