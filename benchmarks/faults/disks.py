@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from components import checkpoint
 from faults import checking
 from faults.kills import judged, newest
 from faults.playing import BEAT, KINDS, SOURCE, Ground, Moment, Playing, draw, main, resume
@@ -20,6 +21,7 @@ LENGTH = 5  # times that the disk of one run is full
 SIZE = "8m"
 KIND = "off-policy"
 WARNING = "Cannot write all records of this run"
+UNSAVED = "the last checkpoint could not be written"
 BLOCK = bytes(4096)
 LEAST = 0.2  # seconds that a disk stays broken
 HELD = 0.15  # so long a disk stays broken: a share of the time that the run has trained
@@ -160,6 +162,8 @@ def _suffer(results: Path, moments: list[Moment], broken: Broken, tally: Tally) 
         status = run.wait()
     if status != 0 or "Traceback" in run.errors:
         tally.wrong.append(f"{results}: exit status {status}: {run.errors[-500:]}")
+    if not _whole(results) and UNSAVED not in run.errors:
+        tally.wrong.append(f"{results}: nothing says that there is no last checkpoint: {run.errors[-500:]}")
     told = run.errors.count(WARNING)
     if len(left) < len(moments) and told != 1:
         tally.wrong.append(f"{results}: the run warned {told} times, not once: {run.errors[-500:]}")
@@ -175,9 +179,15 @@ def _wait(run: Playing, *, to_the_end: bool) -> None:
         time.sleep(0.01)
 
 
+def _whole(results: Path) -> bool:
+    """Whether a run has completed, its last checkpoint included."""
+    done = [folder for own in checking.completed(results).values() for folder in own]
+    return any(max(checkpoint.steps(checking.models(one)), default=0) >= KINDS[KIND].t_max for one in done)
+
+
 def _continue(results: Path) -> list[str]:
-    """Play a run to its end whose records were cut off; what went wrong."""
-    if checking.completed(results):
+    """Play a run to its end whose records, or last checkpoints, were cut off; what went wrong."""
+    if _whole(results):
         return []
     last = newest(results)
     command = KINDS[KIND].command(results) if last is None else resume(last)

@@ -70,7 +70,7 @@ class Chain:
                     return moments
                 saving = run.saving()
                 status, when = run.hit(self._signum)
-                if status == 0:  # it was over
+                if status == 0 or over(run, status, self._signum):
                     return moments
                 moments.pop(0)
                 self.tally.tried += 1
@@ -119,6 +119,11 @@ class Chain:
         self.tally.same += not wrong
 
 
+def over(run: Playing, status: int, signum: int) -> bool:
+    """Whether a process that a signal has ended had nothing left to do but to end: its run had completed."""
+    return status == -signum and run.folder is not None and checking.status(run.folder) == "COMPLETED"
+
+
 def newest(results: Path) -> Path | None:
     """The run that is to be continued: the last one that has a checkpoint."""
     having = [one for one in checking.folders(results) if checkpoint.steps(checking.models(one))]
@@ -127,7 +132,9 @@ def newest(results: Path) -> Path | None:
 
 def judged(results: Path, reference: Path) -> list[str]:
     """What is wrong with a finished chain: files, points twice, anything unlike the undisturbed run."""
-    ended = [folder for own in checking.completed(results).values() for folder in own]
+    done = [folder for own in checking.completed(results).values() for folder in own]
+    continued = {part.resolve() for folder in done for part in checking.parts(folder)[:-1]}
+    ended = [folder for folder in done if folder.resolve() not in continued]
     if len(ended) != 1:
         return [f"{results}: {len(ended)} runs have completed, not 1"]
     return checking.unreadable(results) + checking.unlike(ended[0], reference)

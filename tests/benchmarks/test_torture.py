@@ -216,6 +216,22 @@ def test_a_run_that_is_over_too_early_leaves_its_moments_for_another(tmp_path, r
         assert not playing.until(Moment("step", 0.5, 0.0), 100)
 
 
+@pytest.mark.parametrize(
+    ("status", "said", "over"), [(-9, "COMPLETED", True), (-9, "RUNNING", False), (137, "COMPLETED", False)]
+)
+def test_what_is_hit_while_it_only_has_to_end_is_another_runs(tmp_path, results, status, said, over):
+    folder = make_run(results / "sacred" / "asae" / "spread" / "1", status=said)
+    with Playing([sys.executable, "-S", "-c", ""], results, {}) as playing:
+        playing.wait()
+    playing._folder = folder
+    assert kills.over(playing, status, signal.SIGKILL) == over
+
+
+def test_a_completed_run_that_was_continued_is_a_part_of_the_other(results, run, reference):
+    make_run(run.with_name("2"), STEPS[3:], resumed=run, at=30)
+    assert kills.judged(results, reference) == []
+
+
 # -- the table and the exit status -------------------------------------------------------------------------------------
 
 
@@ -323,7 +339,16 @@ def test_a_disk_that_broke_without_effect_is_a_fault(results, monkeypatch):
     broken = lambda disk: contextlib.nullcontext()  # noqa: E731
     assert disks._suffer(results, [Moment("step", 0.5, 0.0)], broken, tally) == []
     assert tally.tried == 1
-    assert "the run warned 0 times, not once" in tally.wrong[0]
+    assert any("the run warned 0 times, not once" in wrong for wrong in tally.wrong)
+    assert any("nothing says that there is no last checkpoint" in wrong for wrong in tally.wrong)
+
+
+@pytest.mark.parametrize(
+    ("status", "end", "whole"), [("COMPLETED", 4000, True), ("COMPLETED", 1900, False), ("RUNNING", 4000, False)]
+)
+def test_a_run_is_whole_with_its_last_checkpoint(results, status, end, whole):
+    make_run(results / "sacred" / "asae" / "spread" / "1", (100, end), status=status)
+    assert disks._whole(results) == whole
 
 
 def test_every_kind_of_run_has_settings_that_exist():
