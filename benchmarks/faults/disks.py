@@ -162,7 +162,7 @@ def _suffer(results: Path, moments: list[Moment], broken: Broken, tally: Tally) 
         status = run.wait()
     if status != 0 or "Traceback" in run.errors:
         tally.wrong.append(f"{results}: exit status {status}: {run.errors[-500:]}")
-    if not _whole(results) and UNSAVED not in run.errors:
+    if not any(map(_has_last, checking.folders(results))) and UNSAVED not in run.errors:
         tally.wrong.append(f"{results}: nothing says that there is no last checkpoint: {run.errors[-500:]}")
     told = run.errors.count(WARNING)
     if len(left) < len(moments) and told != 1:
@@ -179,10 +179,14 @@ def _wait(run: Playing, *, to_the_end: bool) -> None:
         time.sleep(0.01)
 
 
+def _has_last(folder: Path) -> bool:
+    """Whether a run has its last checkpoint."""
+    return max(checkpoint.steps(checking.models(folder)), default=0) >= KINDS[KIND].t_max
+
+
 def _whole(results: Path) -> bool:
     """Whether a run has completed, its last checkpoint included."""
-    done = [folder for own in checking.completed(results).values() for folder in own]
-    return any(max(checkpoint.steps(checking.models(one)), default=0) >= KINDS[KIND].t_max for one in done)
+    return any(_has_last(folder) for own in checking.completed(results).values() for folder in own)
 
 
 def _continue(results: Path) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import threading
 from collections import Counter
@@ -176,6 +177,18 @@ class AtomicFileObserver(RunObserver):
         except OSError as error:
             self._trouble(error)
 
+    def waiting(self) -> list[str]:
+        """The lines of metrics.jsonl that still cannot be written, for a checkpoint to keep."""
+        with self._metrics_lock:
+            self._flush_points()
+            return list(self._pending)
+
+    def carry(self, lines: Iterable[str]) -> None:
+        """Write what the run that is continued could not: its :meth:`waiting`, kept by the checkpoint."""
+        points = [json.loads(line) for line in lines]
+        values = [math.nan if point["value"] is None else point["value"] for point in points]
+        self._take((p["name"], p["step"], value, p["timestamp"]) for p, value in zip(points, values, strict=True))
+
     def heartbeat_event(self, info, captured_out, beat_time, result):  # type: ignore[no-untyped-def]
         """Say in run.json that the run is alive; write info.json, and metrics.json if it has grown enough."""
         if self.dir is None:
@@ -219,9 +232,11 @@ class AtomicFileObserver(RunObserver):
         with self._metrics_lock:
             self._flush_points()
             self._write_metrics()
-            lost = len(self._pending)
+            lost = len(self._pending) if self._points_in_json < self._points else 0
         if lost:
             logging.getLogger(__name__).error("%d points of metrics could not be written to %s", lost, self.dir)
+            if changes.get("status") == "COMPLETED":  # else nobody would resume it, which writes them
+                changes["status"] = "INTERRUPTED"
         with self._json_lock:
             self._entry.update(changes)
             self._write("info.json", self._info)

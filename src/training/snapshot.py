@@ -6,7 +6,7 @@ run, ``state.pt`` with everything else that an exact resume needs, and ``replay.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +25,14 @@ from training.team import Team
 ALGORITHM = ("learner", "mac", "mixer")  # settings that make another algorithm, whatever the networks' shapes
 
 
-def parts(experiment: Experiment, *, sink: Mapping[str, Any], run: str) -> dict[str, Any]:
+def parts(experiment: Experiment, *, sink: Mapping[str, Any], run: str, waiting: Sequence[str] = ()) -> dict[str, Any]:
     """File name -> content of a checkpoint.
 
     Args:
         experiment: between two iterations.
         sink: what waits to be logged (``Sink.state_dict``).
         run: results folder of the run.
+        waiting: lines of its metrics that could not be written (``AtomicFileObserver.waiting``).
 
     Raises:
         Diverged: what would be saved is not finite.
@@ -47,6 +48,7 @@ def parts(experiment: Experiment, *, sink: Mapping[str, Any], run: str) -> dict[
         "buffers": buffers,
         "run": run,
         "sink": dict(sink),
+        "waiting": list(waiting),
         "teams": {name: team.state_dict() for name, team in experiment.teams.items()},
         "counters": {key: getattr(experiment, key) for key in ("t_env", "episode", "last_test", "last_save")},
         "launched": [r.launched if r is not None else 0 for r in (experiment.runner, experiment.test_runner)],
@@ -134,7 +136,7 @@ def restore(experiment: Experiment, folder: Path) -> dict[str, Any]:
     """Bring an experiment to exactly where the checkpoint was written.
 
     Returns:
-        what the checkpoint keeps for others: "sink" and "run", as :func:`parts` got them.
+        what the checkpoint keeps for others: "sink", "run" and "waiting", as :func:`parts` got them.
 
     Raises:
         UserError: something is missing or does not fit.
@@ -151,7 +153,7 @@ def restore(experiment: Experiment, folder: Path) -> dict[str, Any]:
         for runner, launched in zip((experiment.runner, experiment.test_runner), state["launched"], strict=True):
             if runner is not None:
                 runner.launched = launched
-        return {"sink": state["sink"], "run": state["run"]}
+        return {"sink": state["sink"], "run": state["run"], "waiting": state.get("waiting", [])}
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise UserError(
             f"{folder} cannot be resumed: its state.pt or replay.pt is not as this version writes them "

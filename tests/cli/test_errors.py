@@ -4,11 +4,14 @@ import errno
 import json
 import os
 
+import numpy as np
 import pytest
 import torch
 
+from analysis.runs import find_runs
 from components import checkpoint
 from core.errors import UserError
+from observers import sacred_files
 from training.experiment import Experiment
 
 SPREAD = ["--config=qmix", "--env-config=spread", "with"]
@@ -356,6 +359,39 @@ def test_the_former_checkpoint_stays_usable(cli, tools, monkeypatch):
     monkeypatch.undo()
     monkeypatch.chdir(cli.folder)
     assert tools.steps(cli.resume(folder, "t_max=600")) == [400, 600]
+
+
+def test_points_that_wait_for_room_are_in_the_checkpoint_and_come_with_the_resumed_run(cli, tools, monkeypatch):
+    """From 600 steps on records cannot be written, checkpoints can; the disk is mended after the run's end."""
+    words = ["t_max=1000", "save_model_interval=200", "seed=1", "batch_size=8"]
+    whole = cli.train("qmix", "spread", *words)
+    real, iterate, state = sacred_files.append, Experiment.iterate, {"full": False}
+
+    def append(path, data):
+        if state["full"] and path.name == "metrics.jsonl":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(path, data)
+
+    def going(self, sink):
+        state["full"] = self.t_env >= 600
+        iterate(self, sink)
+
+    monkeypatch.setattr(sacred_files, "append", append)
+    monkeypatch.setattr(sacred_files.AtomicFileObserver, "_write_metrics", lambda self: None)
+    monkeypatch.setattr(Experiment, "iterate", going)
+    assert cli("--config=qmix", "--env-config=spread", "with", *tools.TINY, *words).status == 0
+    (cut,) = set(cli.runs()) - {whole}
+    assert tools.read(cut, "run")["status"] == "INTERRUPTED"
+    assert (tools.models(cut) / "1000" / "replay.pt").exists()
+    monkeypatch.undo()
+    monkeypatch.chdir(cli.folder)
+    resumed = cli.resume(cut)
+    runs = {run.path: run for run in find_runs([cli.results / "sacred"])}
+    assert runs.keys() == {whole, resumed}
+    for name, (steps, values) in runs[whole].metrics.items():
+        if "per_second" not in name:
+            assert runs[resumed].metrics[name][0].tolist() == steps.tolist(), name
+            np.testing.assert_array_equal(runs[resumed].metrics[name][1], values, err_msg=name)
 
 
 # -- errors while the run goes on ------------------------------------------------------------------------------------

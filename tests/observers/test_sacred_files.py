@@ -206,6 +206,34 @@ def test_a_run_that_ends_on_a_full_disk_says_what_is_missing(tmp_path, full_disk
     assert "2 points" in caplog.text
 
 
+def test_points_that_wait_are_carried_into_the_run_that_goes_on(tmp_path, full_disk):
+    observer = started(tmp_path)
+    observer.record({"loss": 0.5}, 5, NOW)
+    full_disk["full"] = True
+    observer.record({"loss": 1.0, "other": float("nan")}, 10, NOW)
+    kept = observer.waiting()
+    assert [json.loads(line)["name"] for line in kept] == ["loss", "other"]
+    full_disk["full"] = False
+    following = started(tmp_path)
+    following.carry(kept)
+    assert [line.decode() for line in (following.dir / "metrics.jsonl").read_bytes().splitlines()] == kept
+    following.completed_event(NOW, None)
+    metrics = read_run(following.dir).metrics
+    assert metrics["loss"][1].tolist() == [1.0]
+    assert np.isnan(metrics["other"][1]).all()
+    assert observer.waiting() == []  # there is room again
+
+
+def test_a_run_whose_last_points_are_lost_has_not_completed(tmp_path, monkeypatch, caplog):
+    observer = started(tmp_path)
+    monkeypatch.setattr("observers.sacred_files.append", lambda *_: (_ for _ in ()).throw(OSError(28, "full")))
+    monkeypatch.setattr(observer, "_write_metrics", lambda: None)
+    observer.record({"loss": 1.0}, 10, NOW)
+    observer.completed_event(NOW, None)
+    assert strict(observer.dir / "run.json")["status"] == "INTERRUPTED"
+    assert "1 points" in caplog.text
+
+
 def test_dev_full(tmp_path):
     with pytest.raises(OSError, match="No space left"):
         atomic.append(Path("/dev/full"), b"x")
