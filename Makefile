@@ -30,7 +30,7 @@ help:
 	@echo "make test       style, types and all tests but the slow ones"
 	@echo "make test-slow  learning checks of several minutes"
 	@echo "make bench      throughput of training and environment, ASAE's critic, memory, the report page"
-	@echo "make torture    kill, starve and confuse real runs, and see that they come back bit for bit (a quarter of an hour)"
+	@echo "make torture    kill, starve and confuse real runs, and see that they come back bit for bit (12 minutes on two cores)"
 	@echo "make omniboard-smoke  the real Omniboard on a real MongoDB, in headless Chromium (Node 20, chromium)"
 	@echo "make clean      remove caches (results and .venv stay)"
 

@@ -1,6 +1,6 @@
 """Durability, measured: real runs are killed, starved of disk and time, and must come back bit for bit.
 
-    python benchmarks/torture.py                              # every fault at 20 random moments: a quarter of an hour
+    python benchmarks/torture.py                              # every fault at 20 random moments: 12 minutes
     python benchmarks/torture.py --moments 2 --only clock pairs
     python benchmarks/torture.py --seed 7                     # other moments
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import math
 import os
 import threading
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,13 +13,12 @@ from typing import Any
 from sacred.dependencies import get_digest
 from sacred.observers import RunObserver
 
-from observers.atomic import append, copy_file, no_results_here, number, replace_file, write_json
+from observers.atomic import copy_file, no_results_here, write_json
 from observers.interrupts import closed, closing, shield
+from observers.metric_files import MetricFiles
 from observers.tee import Capture, tail
 
 RESERVED = frozenset({"config.json", "run.json", "cout.txt", "metrics.json", "metrics.jsonl", "info.json"})
-GROWTH = 1.25  # metrics.json is rewritten when it has grown by this factor, so the work stays linear
-SMALL = 2_000  # ... or at every heartbeat while it has fewer points
 
 
 class AtomicFileObserver(RunObserver):
@@ -53,13 +49,8 @@ class AtomicFileObserver(RunObserver):
         self._captured: Capture | None = None
         self._entry: dict[str, Any] = {}
         self._info: Any = {}
-        self._columns: dict[str, dict[str, list]] = {}
-        self._pending: list[str] = []  # lines that are not in metrics.jsonl yet
-        self._to_skip: Counter[tuple[str, int]] = Counter()  # (name, step) on file, to come again by log_metrics
-        self._points = 0
-        self._points_in_json = 0
+        self.metrics = MetricFiles(self._trouble)
         self._warned = False
-        self._metrics_lock = threading.RLock()
         self._json_lock = threading.RLock()  # its own: the sink must not wait for a slow fsync of run.json
 
     def prepare(self) -> None:
@@ -91,7 +82,7 @@ class AtomicFileObserver(RunObserver):
                 raise no_results_here(folder, error) from error
 
     def _begin(self, status: str, ex_info: Any, command: Any, host_info: Any, meta: Any, config: Any, _id: Any) -> Any:
-        self.dir = self._make_dir(_id)
+        self.dir = self.metrics.dir = self._make_dir(_id)
         self._entry = {
             "experiment": dict(ex_info),
             "command": command,
@@ -134,60 +125,11 @@ class AtomicFileObserver(RunObserver):
 
         ``again``: the same points will come by ``log_metrics`` too, because other observers need them.
         """
-        stamp = when.isoformat()
-        with self._metrics_lock:
-            if again:
-                self._to_skip.update((name, step) for name in values)
-            self._take((name, step, value, stamp) for name, value in values.items())
+        self.metrics.record(values, step, when.isoformat(), again=again)
 
     def log_metrics(self, metrics_by_name: Mapping[str, Any], info: Any) -> None:
         """Take points that came through ``_run.log_scalar``, except those that :meth:`record` has written."""
-        with self._metrics_lock:
-            self._take(
-                (name, step, value, when.isoformat())
-                for name, column in metrics_by_name.items()
-                for step, value, when in zip(column["steps"], column["values"], column["timestamps"], strict=True)
-                if not self._skips(name, step)
-            )
-
-    def _skips(self, name: str, step: int) -> bool:
-        left = self._to_skip.pop((name, step), 0)
-        if left > 1:
-            self._to_skip[name, step] = left - 1
-        return left > 0
-
-    def _take(self, points: Iterable[tuple[str, Any, Any, str]]) -> None:
-        with self._metrics_lock:
-            for name, step, value, stamp in points:
-                value, step = number(value), number(step)
-                column = self._columns.setdefault(name, {"steps": [], "values": [], "timestamps": []})
-                column["steps"].append(step)
-                column["values"].append(value)
-                column["timestamps"].append(stamp)
-                self._points += 1
-                self._pending.append(json.dumps({"name": name, "step": step, "value": value, "timestamp": stamp}))
-            self._flush_points()
-
-    def _flush_points(self) -> None:
-        if not self._pending or self.dir is None:
-            return
-        try:
-            append(self.dir / "metrics.jsonl", ("\n".join(self._pending) + "\n").encode())
-            self._pending = []
-        except OSError as error:
-            self._trouble(error)
-
-    def waiting(self) -> list[str]:
-        """The lines of metrics.jsonl that still cannot be written, for a checkpoint to keep."""
-        with self._metrics_lock:
-            self._flush_points()
-            return list(self._pending)
-
-    def carry(self, lines: Iterable[str]) -> None:
-        """Write what the run that is continued could not: its :meth:`waiting`, kept by the checkpoint."""
-        points = [json.loads(line) for line in lines]
-        values = [math.nan if point["value"] is None else point["value"] for point in points]
-        self._take((p["name"], p["step"], value, p["timestamp"]) for p, value in zip(points, values, strict=True))
+        self.metrics.log(metrics_by_name)
 
     def heartbeat_event(self, info, captured_out, beat_time, result):  # type: ignore[no-untyped-def]
         """Say in run.json that the run is alive; write info.json, and metrics.json if it has grown enough."""
@@ -199,22 +141,7 @@ class AtomicFileObserver(RunObserver):
             self._write("run.json", self._entry)
             if info:
                 self._write("info.json", info)
-        with self._metrics_lock:
-            self._flush_points()
-            if self._points >= GROWTH * self._points_in_json or self._points < SMALL:
-                self._write_metrics()
-
-    def _write_metrics(self) -> None:
-        if self.dir is None or self._points == self._points_in_json:
-            return
-        try:
-            names = sorted(self._columns)
-            parts = (f"{json.dumps(name)}: {json.dumps(self._columns[name])}" for name in names)
-            chunks = (("{\n" if i == 0 else ",\n") + part for i, part in enumerate(parts))
-            replace_file(self.dir / "metrics.json", [*(chunk.encode() for chunk in chunks), b"\n}\n"])
-            self._points_in_json = self._points
-        except OSError as error:
-            self._trouble(error)
+        self.metrics.beat()
 
     def captured(self, limit: int) -> str:
         """Return the last ``limit`` bytes of cout.txt (for observers that keep the output themselves)."""
@@ -229,11 +156,7 @@ class AtomicFileObserver(RunObserver):
         if self.dir is None:  # failed before it started
             return
         closing()
-        with self._metrics_lock:
-            self._flush_points()
-            self._write_metrics()
-            lost = len(self._pending) if self._points_in_json < self._points else 0
-        if lost:
+        if lost := self.metrics.finish():
             logging.getLogger(__name__).error("%d points of metrics could not be written to %s", lost, self.dir)
             if changes.get("status") == "COMPLETED":  # else nobody would resume it, which writes them
                 changes["status"] = "INTERRUPTED"

@@ -147,7 +147,7 @@ class Session:
         )
         if self.before:
             self.sink.load_state_dict(self.before["sink"])
-            self.files.carry(self.before["waiting"])
+            self.files.metrics.carry(self.before["waiting"])
         elif s.evaluate:
             self.console.resume(self.experiment.t_env)
         announce(self._at_ctrl_c)
@@ -172,7 +172,7 @@ class Session:
     def _say_next(self, status: str) -> None:
         """Say what the checkpoints take, and the commands that go on from here; a completed run needs no replay."""
         removed = 0
-        whole = not self.unsaved and not self.files.waiting()  # else it can only be resumed
+        whole = not self.unsaved and not self.files.metrics.waiting()  # else it can only be resumed
         if status == "COMPLETED" and not self.settings.keep_replay_buffer and whole:
             removed = checkpoint.forget_replay(self.models)
         lines = [ending.sizes(self.models, removed=removed)]
@@ -247,7 +247,7 @@ class Session:
         """Write a checkpoint; a full disk costs one warning, not the run."""
         if not self.settings.save_model:
             return
-        waiting, sink = self.files.waiting(), self.sink.state_dict()
+        waiting, sink = self.files.metrics.waiting(), self.sink.state_dict()
         parts = snapshot.parts(self.experiment, sink=sink, run=str(self.folder), waiting=waiting)
         try:
             checkpoint.save(self.models, self.experiment.t_env, parts)

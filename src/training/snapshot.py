@@ -32,7 +32,7 @@ def parts(experiment: Experiment, *, sink: Mapping[str, Any], run: str, waiting:
         experiment: between two iterations.
         sink: what waits to be logged (``Sink.state_dict``).
         run: results folder of the run.
-        waiting: lines of its metrics that could not be written (``AtomicFileObserver.waiting``).
+        waiting: lines of its metrics that could not be written (``MetricFiles.waiting``).
 
     Raises:
         Diverged: what would be saved is not finite.

@@ -11,7 +11,7 @@ import torch
 from analysis.runs import find_runs
 from components import checkpoint
 from core.errors import UserError
-from observers import sacred_files
+from observers import metric_files
 from training.experiment import Experiment
 
 SPREAD = ["--config=qmix", "--env-config=spread", "with"]
@@ -365,7 +365,7 @@ def test_points_that_wait_for_room_are_in_the_checkpoint_and_come_with_the_resum
     """From 600 steps on records cannot be written, checkpoints can; the disk is mended after the run's end."""
     words = ["t_max=1000", "save_model_interval=200", "seed=1", "batch_size=8"]
     whole = cli.train("qmix", "spread", *words)
-    real, iterate, state = sacred_files.append, Experiment.iterate, {"full": False}
+    real, iterate, state = metric_files.append, Experiment.iterate, {"full": False}
 
     def append(path, data):
         if state["full"] and path.name == "metrics.jsonl":
@@ -376,8 +376,8 @@ def test_points_that_wait_for_room_are_in_the_checkpoint_and_come_with_the_resum
         state["full"] = self.t_env >= 600
         iterate(self, sink)
 
-    monkeypatch.setattr(sacred_files, "append", append)
-    monkeypatch.setattr(sacred_files.AtomicFileObserver, "_write_metrics", lambda self: None)
+    monkeypatch.setattr(metric_files, "append", append)
+    monkeypatch.setattr(metric_files.MetricFiles, "_write_json", lambda self: None)
     monkeypatch.setattr(Experiment, "iterate", going)
     assert cli("--config=qmix", "--env-config=spread", "with", *tools.TINY, *words).status == 0
     (cut,) = set(cli.runs()) - {whole}

@@ -211,23 +211,23 @@ def test_points_that_wait_are_carried_into_the_run_that_goes_on(tmp_path, full_d
     observer.record({"loss": 0.5}, 5, NOW)
     full_disk["full"] = True
     observer.record({"loss": 1.0, "other": float("nan")}, 10, NOW)
-    kept = observer.waiting()
+    kept = observer.metrics.waiting()
     assert [json.loads(line)["name"] for line in kept] == ["loss", "other"]
     full_disk["full"] = False
     following = started(tmp_path)
-    following.carry(kept)
+    following.metrics.carry(kept)
     assert [line.decode() for line in (following.dir / "metrics.jsonl").read_bytes().splitlines()] == kept
     following.completed_event(NOW, None)
     metrics = read_run(following.dir).metrics
     assert metrics["loss"][1].tolist() == [1.0]
     assert np.isnan(metrics["other"][1]).all()
-    assert observer.waiting() == []  # there is room again
+    assert observer.metrics.waiting() == []  # there is room again
 
 
 def test_a_run_whose_last_points_are_lost_has_not_completed(tmp_path, monkeypatch, caplog):
     observer = started(tmp_path)
-    monkeypatch.setattr("observers.sacred_files.append", lambda *_: (_ for _ in ()).throw(OSError(28, "full")))
-    monkeypatch.setattr(observer, "_write_metrics", lambda: None)
+    monkeypatch.setattr("observers.metric_files.append", lambda *_: (_ for _ in ()).throw(OSError(28, "full")))
+    monkeypatch.setattr(observer.metrics, "_write_json", lambda: None)
     observer.record({"loss": 1.0}, 10, NOW)
     observer.completed_event(NOW, None)
     assert strict(observer.dir / "run.json")["status"] == "INTERRUPTED"
@@ -242,8 +242,8 @@ def test_dev_full(tmp_path):
 def test_metrics_json_is_rewritten_in_proportion_to_its_growth(tmp_path, monkeypatch):
     observer = started(tmp_path)
     written = []
-    real = observer._write_metrics
-    monkeypatch.setattr(observer, "_write_metrics", lambda: (written.append(observer._points), real()))
+    real = observer.metrics._write_json
+    monkeypatch.setattr(observer.metrics, "_write_json", lambda: (written.append(observer.metrics._points), real()))
     for step in range(2_000):
         observer.record({f"m{i}": 1.0 for i in range(10)}, step, NOW)
         if step % 5 == 0:
