@@ -1,9 +1,10 @@
-"""Replay of whole episodes, stored compactly."""
+"""Replay of whole episodes, stored compactly; episodes are drawn from it, or single steps."""
 
 from __future__ import annotations
 
 import math
 import mmap
+from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
@@ -56,6 +57,7 @@ class Replay:
         reward_dim: R of the batches (1 for a team reward).
         generator: stream that samples.
         dtype: how observations and states that are floats are stored; float16 is nearest, to 3 decimal digits.
+        n_policies: sub-policies of every agent; of several, which was played is stored too.
 
     Raises:
         UserError: too little memory.
@@ -70,6 +72,7 @@ class Replay:
         reward_dim: int,
         generator: np.random.Generator,
         dtype: Precision = "float32",
+        n_policies: int = 1,
     ) -> None:
         self.spec = spec
         self.capacity = capacity
@@ -77,6 +80,8 @@ class Replay:
         self.size = 0
         self.position = 0
         layout = replay_layout(spec, episode_limit, reward_dim, dtype)
+        if n_policies > 1:
+            layout["policies"] = ((spec.n_agents,), np.dtype(np.int16))
         with enough_memory(
             f"a replay buffer of {capacity:,} episodes, {amount(capacity * layout_bytes(layout))} when full",
             "lower buffer_size or buffer_memory, or give buffer_dtype=float16",
@@ -102,6 +107,9 @@ class Replay:
                 target[rows, source.shape[1] :] = key == "available"
         self.arrays["length"][rows] = length
         self.arrays["terminated"][rows] = batch.terminated.any(1).numpy()
+        if "policies" in self.arrays:
+            assert batch.policies is not None
+            self.arrays["policies"][rows] = batch.policies.numpy()
         self.position = int((self.position + batch.n_episodes) % self.capacity)
         self.size = min(self.size + batch.n_episodes, self.capacity)
 
@@ -119,23 +127,55 @@ class Replay:
         rows = self.generator.choice(self.size, n_episodes, replace=False, shuffle=False)
         length = self.arrays["length"][rows]
         n_steps = int(length.max())
+        steps = np.arange(n_steps)
+        terminated = (steps == length[:, None] - 1) & self.arrays["terminated"][rows][:, None]
+        return self._batch(
+            lambda key, more: self.arrays[key][rows, : n_steps + more],
+            policies=self._policies(rows),
+            terminated=torch.from_numpy(terminated),
+            mask=torch.from_numpy(steps < length[:, None]),
+        )
 
-        def take(key: str, steps: int) -> torch.Tensor:
-            array = torch.from_numpy(self.arrays[key][rows, :steps])
+    def sample_steps(self, n_steps: int) -> EpisodeBatch:
+        """Draw steps with replacement, uniformly from all that are stored: batches of one step each, B = ``n_steps``.
+
+        The actions before them are in ``before``.
+        """
+        ends = np.cumsum(self.arrays["length"][: self.size], dtype=np.int64)
+        number = self.generator.integers(ends[-1], size=n_steps)
+        rows = np.searchsorted(ends, number, side="right")
+        length = self.arrays["length"][rows]
+        step = number - (ends[rows] - length)
+        pair = np.stack([step, step + 1], 1)
+        before = self.arrays["actions"][rows, np.maximum(step - 1, 0)].astype(np.int64)
+        before[step == 0] = -1
+        return self._batch(
+            lambda key, more: self.arrays[key][rows[:, None], pair[:, : 1 + more]],
+            policies=self._policies(rows),
+            before=torch.from_numpy(before),
+            terminated=torch.from_numpy((step == length - 1) & self.arrays["terminated"][rows])[:, None],
+            mask=torch.ones(n_steps, 1, dtype=torch.bool),
+        )
+
+    def _policies(self, rows: np.ndarray) -> torch.Tensor | None:
+        stored = self.arrays.get("policies")
+        return None if stored is None else torch.from_numpy(stored[rows]).long()
+
+    def _batch(self, rows_of: Callable[[str, int], np.ndarray], **others: Any) -> EpisodeBatch:
+        """What ``rows_of`` takes of the arrays; its second argument is 1 where the row behind the last step belongs."""
+
+        def take(key: str, more: int) -> torch.Tensor:
+            array = torch.from_numpy(rows_of(key, more))
             return array.float() if array.dtype == torch.float16 else array
 
-        obs = take("obs", n_steps + 1)
-        steps = np.arange(n_steps)
-        mask = steps < length[:, None]
-        terminated = (steps == length[:, None] - 1) & self.arrays["terminated"][rows][:, None]
+        obs = take("obs", 1)
         return EpisodeBatch(
             obs=obs,
-            state=obs.flatten(2) if self.spec.state_is_joint_obs else take("state", n_steps + 1),
-            available=take("available", n_steps + 1),
-            actions=take("actions", n_steps).long(),
-            rewards=take("rewards", n_steps),
-            terminated=torch.from_numpy(terminated),
-            mask=torch.from_numpy(mask),
+            state=obs.flatten(2) if self.spec.state_is_joint_obs else take("state", 1),
+            available=take("available", 1),
+            actions=take("actions", 0).long(),
+            rewards=take("rewards", 0),
+            **others,
         )
 
     def state_dict(self) -> dict[str, Any]:

@@ -162,6 +162,8 @@ class EpisodeBatch:
         rewards: float32 [B, T, R], R = 1 for a team reward.
         terminated: bool [B, T], a true end; truncation (time limit) is NOT one.
         mask: bool [B, T], a step that really happened.
+        policies: int64 [B, A], which of its sub-policies every agent played; None where it has one.
+        before: int64 [B, A], the actions before the first row, -1 at the start of an episode; None of whole episodes.
     """
 
     obs: Tensor
@@ -171,6 +173,8 @@ class EpisodeBatch:
     rewards: Tensor
     terminated: Tensor
     mask: Tensor
+    policies: Tensor | None = None
+    before: Tensor | None = None
 
     @property
     def n_episodes(self) -> int:
@@ -193,20 +197,29 @@ class EpisodeBatch:
         return Packing.of(self.rows)
 
     def last_actions(self, kind: Kind) -> Tensor:
-        """One-hot last actions, beside numbers of that kind: [B, T+1, A, U]; zeros before the first."""
+        """One-hot last actions, beside numbers of that kind: [B, T+1, A, U]; zeros before an episode's first."""
         dtype = torch.float32 if kind == "floats" else torch.uint8
         last = torch.zeros(self.available.shape, dtype=dtype, device=self.actions.device)
         last[:, 1:].scatter_(-1, self.actions.unsqueeze(-1), UNIT[kind])
+        if self.before is not None:
+            known = (self.before >= 0).to(dtype).unsqueeze(-1) * UNIT[kind]
+            last[:, 0].scatter_(-1, self.before.clamp(min=0).unsqueeze(-1), known)
         return last
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All that it has, by name."""
+        return {name: x for name, x in vars(self).items() if x is not None}
 
     def of_agents(self, agents: Tensor) -> EpisodeBatch:
         """What some agents saw and did: int64 [A'], their numbers; state and rewards stay the team's."""
         own = {"obs": self.obs[:, :, agents], "available": self.available[:, :, agents]}
+        of_rows = {"policies": self.policies, "before": self.before}
+        own |= {name: x[:, agents] for name, x in of_rows.items() if x is not None}
         return replace(self, **own, actions=self.actions[:, :, agents])
 
     def to(self, device: torch.device | str) -> EpisodeBatch:
         """Copy to a device (no copy where it already is)."""
-        return replace(self, **{key: value.to(device) for key, value in vars(self).items()})
+        return replace(self, **{name: x.to(device) for name, x in self.tensors().items()})
 
 
 def one_hots(n: int, kind: Kind, device: torch.device) -> Tensor:

@@ -48,8 +48,7 @@ class BaseLearner:
         device: where the networks live.
 
     Attributes:
-        on_policy: whether it trains on the episodes that were just gathered. If not, its settings have ``batch_size``,
-            ``buffer_size``, ``buffer_dtype`` and ``episodes_per_update``, as those of ``QLearner``.
+        on_policy: whether it trains on the episodes that were just gathered; else it is a ``ReplayLearner``.
         individual_rewards: whether it can learn from a reward for each agent.
         several_networks: whether it needs more than one network, so that ``parameter_sharing=full`` is refused.
         Settings: what it reads.

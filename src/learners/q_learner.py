@@ -22,29 +22,16 @@ from core.errors import UserError
 from core.kinds import UNIT
 from core.packing import Packing, packed
 from estimators.masked import masked_mean
-from estimators.returns import continues_from_mask, lambda_returns
-from learners.base import BaseLearner, LearnerSettings
+from learners.base import LearnerSettings
+from learners.replayed import ReplayLearner, ReplaySettings
 from modules.mixers.mixers import IndependentMixer, QMixer, VDNMixer
 from modules.mixers.qplex import DuplexMixer
 
 
-class ReplayedSettings(LearnerSettings):
+class ReplayedSettings(ReplaySettings):
     """What every learner of values from replayed episodes reads."""
 
     double_q: bool = Field(True, description="The online network chooses the action that the target network values.")
-    batch_size: int = Field(32, ge=1, description="Episodes per update.")
-    buffer_size: int = Field(5000, ge=1, description="Episodes in the replay buffer.")
-    buffer_dtype: Literal["float32", "float16"] = Field(
-        "float32",
-        description="How it stores observations and states; float16 takes half the memory and rounds to 3 digits.",
-    )
-    episodes_per_update: int = Field(1, ge=1, description="One update for so many gathered episodes.")
-    bound_targets: bool = Field(
-        True, description="Keep targets among the discounted sums that the rewards seen so far can have."
-    )
-    q_lambda: float = Field(
-        0.0, ge=0, le=1, description="lambda of the targets (Peng and Williams 1994); 0 looks one step ahead."
-    )
 
 
 class MonotoneSettings(ReplayedSettings):
@@ -84,7 +71,7 @@ class Seen:
     steps: Packing | None
 
 
-class QLearner(BaseLearner):
+class QLearner(ReplayLearner):
     """Deep Q-learning from replayed episodes (Tan 1993; Sunehag et al. 2018; Rashid et al. 2018).
 
     Minimises (r + gamma (1 - terminated) Q_tot'(s', argmax_u Q(s', u)) - Q_tot(s, u))^2 over real steps, with a
@@ -94,7 +81,6 @@ class QLearner(BaseLearner):
         UserError: a controller whose outputs depend on executed actions.
     """
 
-    on_policy = False
     Settings: type[LearnerSettings] = QLearnerSettings
     settings: ReplayedSettings
 
@@ -180,10 +166,7 @@ class QLearner(BaseLearner):
         """One update from sampled episodes."""
         seen = self._see(batch)
         with torch.no_grad():
-            bootstrap = self.bootstrap(batch, seen)
-            if self.settings.bound_targets:
-                bootstrap = bootstrap.clamp(*self.value_range())
-            target = self._targets(batch, bootstrap)
+            target = self.targets_of(batch, self.bootstrap(batch, seen))
         loss, metrics = self.loss(batch, seen, target)
         grad_norm = self.optimizer.step(loss)
         self.target.update()
@@ -200,16 +183,6 @@ class QLearner(BaseLearner):
         with torch.no_grad():
             following = greedy(q[:, 1:] if self.settings.double_q else lagging(), batch.available[:, 1:])
         return Seen(inputs=inputs, q=q, lagging=lagging, following=following, steps=Packing.of(batch.mask))
-
-    def _targets(self, batch: EpisodeBatch, bootstrap: Tensor) -> Tensor:
-        """Targets [B, T, R] from what the target network gives for the following steps [B, T, R]."""
-        rewards, discounts, lam = self.rewards(batch), self.discounts(batch), self.settings.q_lambda
-        if lam == 0:
-            return rewards + discounts * bootstrap
-        values = torch.cat([bootstrap[:, :1], bootstrap], 1)  # the first is not read
-        continues = continues_from_mask(batch.mask).unsqueeze(-1)
-        rewards = rewards.expand_as(bootstrap)
-        return lambda_returns(rewards=rewards, discounts=discounts, values=values, lam=lam, continues=continues)
 
     def networks(self) -> dict[str, nn.Module]:
         """agent.th and, where there is something to save, mixer.th and what else there is."""

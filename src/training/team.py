@@ -196,7 +196,7 @@ class Team:
         due = episode // settings.episodes_per_update - before // settings.episodes_per_update
         if self.replay.can_sample(settings.batch_size):
             for _ in range(due):
-                yield self._learn_again(self.replay, settings.batch_size, t_env=t_env)
+                yield self._learn_again(self.replay, t_env=t_env)
 
     def _learn_once(self, batch: EpisodeBatch, *, t_env: int, guided: bool) -> Metrics:
         with enough_memory(f"learning from {batch.n_episodes} episodes at once", "lower batch_size_run"):
@@ -205,9 +205,9 @@ class Team:
                 return self.learner.imitate(batch, t_env=t_env, epochs=self.start.warm_start_epochs)
             return self.learner.train(batch, t_env=t_env)
 
-    def _learn_again(self, replay: Replay, n_episodes: int, *, t_env: int) -> Metrics:
-        with enough_memory(f"learning from {n_episodes} episodes at once", "lower batch_size"):
-            return self.learner.train(replay.sample(n_episodes).to(self.device), t_env=t_env)
+    def _learn_again(self, replay: Replay, *, t_env: int) -> Metrics:
+        with enough_memory(f"learning from {self.learner.settings.batch_size} episodes at once", "lower batch_size"):
+            return self.learner.train(self.learner.draw(replay).to(self.device), t_env=t_env)
 
     def networks(self) -> dict[str, nn.Module]:
         """File name (without .th) -> network; none of a scripted player."""

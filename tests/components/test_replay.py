@@ -1,5 +1,6 @@
 """Replay: what comes out is what went in."""
 
+import dataclasses
 import os
 
 import numpy as np
@@ -153,7 +154,7 @@ def test_a_sample_is_a_copy():
     batch = batch_of([3, 2])
     replay.add(batch)
     sample = replay.sample(2)
-    for value in vars(sample).values():
+    for value in sample.tensors().values():
         value.zero_()
     assert_same(replay.sample(2), batch)
 
@@ -168,7 +169,7 @@ def test_state_is_exact(added):
     other.load_state_dict(replay.state_dict())
     for _ in range(3):
         first, second = replay.sample(2), other.sample(2)
-        for key, value in vars(first).items():
+        for key, value in first.tensors().items():
             assert torch.equal(value, getattr(second, key)), key
         for one in (replay, other):
             one.add(batch_of([4, 1], first=50, seed=5))
@@ -264,3 +265,71 @@ def test_what_half_precision_cannot_hold_is_told(key, what):
 
 def test_bytes_are_bytes_in_either_precision():
     assert halved(obs_kind="image", state_kind="bytes").n_bytes == make(obs_kind="image", state_kind="bytes").n_bytes
+
+
+# -- single steps -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("joint", [False, True])
+def test_steps_are_those_of_the_episodes(joint):
+    """Rows of a step and of the one behind it, its end, and the actions before it."""
+    lengths, ends = [3, 1, LIMIT, 2], [True, False, False, True]
+    batch = batch_of(lengths, terminated=ends, joint=joint)
+    batch.rewards[..., 0] = torch.arange(4.0)[:, None] * 10 + torch.arange(float(LIMIT))  # 10 * episode + step
+    replay = make(state_is_joint_obs=joint, state_dim=A * OBS if joint else STATE)
+    replay.add(batch)
+    steps = replay.sample_steps(200)
+    assert steps.obs.shape == (200, 2, A, OBS)
+    assert steps.mask.shape == (200, 1)
+    assert steps.mask.all()
+    seen = set()
+    for k in range(200):
+        episode, t = divmod(int(steps.rewards[k, 0, 0]), 10)
+        seen.add((episode, t))
+        for key, rows in (("obs", 2), ("state", 2), ("available", 2), ("actions", 1)):
+            assert torch.equal(getattr(steps, key)[k], getattr(batch, key)[episode, t : t + rows]), key
+        assert bool(steps.terminated[k, 0]) == (ends[episode] and t == lengths[episode] - 1)
+        assert torch.equal(steps.before[k], batch.actions[episode, t - 1] if t else torch.full((A,), -1))
+    assert seen == {(episode, t) for episode, length in enumerate(lengths) for t in range(length)}
+
+
+def test_last_actions_of_steps_are_those_of_their_episodes():
+    batch = batch_of([4, 2])
+    batch.rewards[..., 0] = torch.arange(2.0)[:, None] * 10 + torch.arange(4.0)
+    replay = make()
+    replay.add(batch)
+    steps = replay.sample_steps(50)
+    for kind in ("floats", "image"):
+        whole, single = batch.last_actions(kind), steps.last_actions(kind)
+        for k in range(50):
+            episode, t = divmod(int(steps.rewards[k, 0, 0]), 10)
+            assert torch.equal(single[k], whole[episode, t : t + 2])
+
+
+@settings(max_examples=20, deadline=None)
+@given(lengths=st.lists(st.integers(1, LIMIT), min_size=1, max_size=6), seed=st.integers(0, 99))
+def test_the_number_of_draws_of_a_step_does_not_depend_on_its_episode(lengths, seed):
+    replay = make(seed=seed)
+    batch = batch_of(lengths)
+    batch.rewards[..., 0] = torch.arange(float(len(lengths)))[:, None] * 10 + torch.arange(float(max(lengths)))
+    replay.add(batch)
+    total = sum(lengths)
+    counts = np.unique(replay.sample_steps(100 * total).rewards[:, 0, 0].numpy(), return_counts=True)[1]
+    assert len(counts) == total
+    assert counts.min() > 50  # of 100 +- 10
+    assert counts.max() < 160
+
+
+def test_which_sub_policy_was_played_is_kept_with_the_episode():
+    replay = Replay(
+        team(), episode_limit=LIMIT, capacity=3, reward_dim=1, generator=np.random.default_rng(0), n_policies=3
+    )
+    batch = batch_of([2, 3])
+    played = torch.tensor([[0, 2], [1, 1]])
+    replay.add(dataclasses.replace(batch, policies=played))
+    for drawn in (replay.sample(2), replay.sample_steps(20)):
+        assert drawn.policies.dtype == torch.int64
+        for k in range(drawn.n_episodes):
+            row = next(i for i in range(2) if (batch.obs[i] == drawn.obs[k, 0]).flatten(1).all(1).any())
+            assert torch.equal(drawn.policies[k], played[row])
+    assert "policies" not in make().arrays

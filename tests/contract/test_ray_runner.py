@@ -74,7 +74,7 @@ def assert_same(first, second):
     (batches, stats), (expected, expected_stats) = first, second
     assert batches.keys() == expected.keys()
     for team, batch in batches.items():
-        for key, value in vars(batch).items():
+        for key, value in batch.tensors().items():
             assert torch.equal(value, getattr(expected[team], key)), (team, key)
     assert_same_stats(stats, expected_stats)
 

@@ -54,7 +54,7 @@ def collect(runner, n_episodes, **kwargs):
 def assert_same(first, second):
     assert first.keys() == second.keys()
     for team in first:
-        for key, value in vars(first[team]).items():
+        for key, value in first[team].tensors().items():
             assert torch.equal(value, getattr(second[team], key)), (team, key)
 
 
@@ -122,7 +122,7 @@ def test_failed_episodes_are_dropped_counted_and_replaced(n_envs):
     batch, env = batches["agents"], runner.env
     assert stats.dropped == runner.launched - 8 > 0
     assert stats.dropped == sum(env.fails(seed) for seed in env.seeds_seen)
-    for value in vars(batch).values():
+    for value in batch.tensors().values():
         assert value.float().abs().max() < 1000
     assert np.abs(stats.info["hits"]).max() < 1000
     played = sorted(seed for seed in env.seeds_seen if not env.fails(seed))
@@ -149,9 +149,9 @@ def test_a_failure_while_all_slots_are_in_step():
 def test_a_batch_keeps_its_content_when_the_environment_goes_on():
     runner = make(4)
     batches, _ = collect(runner, 4)
-    kept = {key: value.clone() for key, value in vars(batches["agents"]).items()}
+    kept = {key: value.clone() for key, value in batches["agents"].tensors().items()}
     collect(runner, 4)
-    for key, value in vars(batches["agents"]).items():
+    for key, value in batches["agents"].tensors().items():
         assert torch.equal(value, kept[key])
 
 
@@ -225,5 +225,5 @@ def test_trained_policies_play_alike_in_both_runners(make_experiment, algorithm)
         experiment = make_experiment(algorithm, "obs_last_action=true", "use_rnn=true", *words)
         batches.append(experiment.runner.collect(experiment.controllers, 9, t_env=None, greedy=True)[0]["agents"])
     for batch in batches[1:]:
-        for key, value in vars(batches[0]).items():
+        for key, value in batches[0].tensors().items():
             assert torch.equal(value, getattr(batch, key)), key

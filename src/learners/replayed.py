@@ -1,0 +1,61 @@
+"""What all learners share that train on replayed episodes or steps: settings, what is drawn, targets."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from components.replay import Replay
+from core.data import EpisodeBatch
+from estimators.returns import continues_from_mask, lambda_returns
+from learners.base import BaseLearner, LearnerSettings
+
+
+class ReplaySettings(LearnerSettings):
+    """What every learner from replayed episodes reads."""
+
+    batch_size: int = Field(32, ge=1, description="Episodes per update.")
+    buffer_size: int = Field(5000, ge=1, description="Episodes in the replay buffer.")
+    buffer_dtype: Literal["float32", "float16"] = Field(
+        "float32",
+        description="How it stores observations and states; float16 takes half the memory and rounds to 3 digits.",
+    )
+    episodes_per_update: int = Field(1, ge=1, description="One update for so many gathered episodes.")
+    bound_targets: bool = Field(
+        True, description="Keep targets among the discounted sums that the rewards seen so far can have."
+    )
+    q_lambda: float = Field(
+        0.0, ge=0, le=1, description="lambda of the targets (Peng and Williams 1994); 0 looks one step ahead."
+    )
+
+
+class ReplayLearner(BaseLearner):
+    """Learns off-policy."""
+
+    on_policy = False
+    settings: ReplaySettings
+
+    def draw(self, replay: Replay) -> EpisodeBatch:
+        """What the next update learns from."""
+        return replay.sample(self.settings.batch_size)
+
+    def targets_of(self, batch: EpisodeBatch, bootstrap: Tensor) -> Tensor:
+        """Targets of values [B, T, R], without gradient.
+
+        Args:
+            batch: what was drawn.
+            bootstrap: what lagging networks give for the following rows, [B, T, R].
+        """
+        with torch.no_grad():
+            if self.settings.bound_targets:
+                bootstrap = bootstrap.clamp(*self.value_range())
+            rewards, discounts, lam = self.rewards(batch), self.discounts(batch), self.settings.q_lambda
+            if lam == 0:
+                return rewards + discounts * bootstrap
+            values = torch.cat([bootstrap[:, :1], bootstrap], 1)  # the first is not read
+            continues = continues_from_mask(batch.mask).unsqueeze(-1)
+            rewards = rewards.expand_as(bootstrap)
+            return lambda_returns(rewards=rewards, discounts=discounts, values=values, lam=lam, continues=continues)
