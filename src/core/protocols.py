@@ -85,6 +85,7 @@ class Learner(Protocol):
     """
 
     on_policy: bool
+    rehearses: bool
 
     def check_batches(self, n_episodes: int) -> None:
         """Refuse batches of so many new episodes by a UserError, where settings do not fit them."""
@@ -95,7 +96,7 @@ class Learner(Protocol):
         ...
 
     def train(self, batch: EpisodeBatch, *, t_env: int) -> Metrics:
-        """One training iteration."""
+        """One training iteration; one that ``rehearses`` may be given ``replayed=`` episodes beside the new ones."""
         ...
 
     def not_finite(self) -> str:

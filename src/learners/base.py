@@ -49,6 +49,8 @@ class BaseLearner:
 
     Attributes:
         on_policy: whether it trains on the episodes that were just gathered; else it is a ``ReplayLearner``.
+        rehearses: whether it trains on replayed episodes beside the new ones: ``train`` takes ``batch_size``
+            of them as ``replayed`` once there are so many. Its settings are ``BufferSettings``.
         individual_rewards: whether it can learn from a reward for each agent.
         several_networks: whether it needs more than one network, so that ``parameter_sharing=full`` is refused.
         Settings: what it reads.
@@ -58,6 +60,7 @@ class BaseLearner:
     """
 
     on_policy: bool
+    rehearses = False
     individual_rewards = False
     several_networks = False
     Settings: type[LearnerSettings] = LearnerSettings

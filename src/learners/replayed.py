@@ -14,15 +14,20 @@ from estimators.returns import continues_from_mask, lambda_returns
 from learners.base import BaseLearner, LearnerSettings
 
 
-class ReplaySettings(LearnerSettings):
-    """What every learner from replayed episodes reads."""
+class BufferSettings(LearnerSettings):
+    """What every learner with a replay buffer reads."""
 
-    batch_size: int = Field(32, ge=1, description="Episodes per update.")
+    batch_size: int = Field(32, ge=1, description="Replayed episodes per update.")
     buffer_size: int = Field(5000, ge=1, description="Episodes in the replay buffer.")
     buffer_dtype: Literal["float32", "float16"] = Field(
         "float32",
         description="How it stores observations and states; float16 takes half the memory and rounds to 3 digits.",
     )
+
+
+class ReplaySettings(BufferSettings):
+    """What every learner reads that learns from replayed episodes alone."""
+
     episodes_per_update: int = Field(1, ge=1, description="One update for so many gathered episodes.")
     bound_targets: bool = Field(
         True, description="Keep targets among the discounted sums that the rewards seen so far can have."

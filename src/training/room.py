@@ -113,7 +113,10 @@ def _can_halve(options: Options, team: TeamSpec) -> bool:
 
 
 def _replays(player: Player) -> bool:
-    return player.learner is not None and not player.classes["learner"].on_policy
+    if player.learner is None:
+        return False
+    learner = player.classes["learner"]
+    return not learner.on_policy or learner.rehearses
 
 
 def _buffer(options: Options, team: TeamSpec, limit: int, reward_dim: int, had: int | None) -> _Buffer:

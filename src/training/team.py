@@ -41,7 +41,7 @@ def make_teams(options: Options, spec: EnvSpec, rewards: Rewards) -> dict[str, T
 
 
 class Team:
-    """Controller and, where the team learns, learner and replay (of off-policy learners).
+    """Controller and, where the team learns, learner and replay (of learners from replayed episodes).
 
     Args:
         spec: the team's sizes.
@@ -159,7 +159,7 @@ class Team:
         return self.guide is not None and episode < self.start.warm_start_episodes
 
     def learn(self, batch: EpisodeBatch, *, episode: int, t_env: int) -> list[Metrics]:
-        """Learn from newly gathered episodes: once from them, or as often as is due from the replay.
+        """Learn: once from new episodes (and replayed ones beside them), or as often as is due from the replay.
 
         Args:
             batch: the new episodes.
@@ -188,10 +188,11 @@ class Team:
 
     def _updates(self, batch: EpisodeBatch, episode: int, t_env: int) -> Iterator[Metrics]:
         before = episode - batch.n_episodes
-        if self.replay is None:
+        if self.replay is not None:
+            self.replay.add(batch)
+        if self.replay is None or self.learner.on_policy:
             yield self._learn_once(batch, t_env=t_env, guided=self._guided(before))
             return
-        self.replay.add(batch)
         settings = self.learner.settings
         due = episode // settings.episodes_per_update - before // settings.episodes_per_update
         if self.replay.can_sample(settings.batch_size):
@@ -199,11 +200,17 @@ class Team:
                 yield self._learn_again(self.replay, t_env=t_env)
 
     def _learn_once(self, batch: EpisodeBatch, *, t_env: int, guided: bool) -> Metrics:
-        with enough_memory(f"learning from {batch.n_episodes} episodes at once", "lower batch_size_run"):
+        replayed, lower = None, "lower batch_size_run"
+        if self.replay is not None and self.replay.can_sample(self.learner.settings.batch_size) and not guided:
+            replayed, lower = self.replay.sample(self.learner.settings.batch_size), f"{lower} or batch_size"
+        n_episodes = batch.n_episodes + (0 if replayed is None else replayed.n_episodes)
+        with enough_memory(f"learning from {n_episodes} episodes at once", lower):
             batch = batch.to(self.device)
             if guided:
                 return self.learner.imitate(batch, t_env=t_env, epochs=self.start.warm_start_epochs)
-            return self.learner.train(batch, t_env=t_env)
+            if replayed is None:
+                return self.learner.train(batch, t_env=t_env)
+            return self.learner.train(batch, t_env=t_env, replayed=replayed.to(self.device))
 
     def _learn_again(self, replay: Replay, *, t_env: int) -> Metrics:
         with enough_memory(f"learning from {self.learner.settings.batch_size} episodes at once", "lower batch_size"):

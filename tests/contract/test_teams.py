@@ -80,12 +80,12 @@ def test_every_algorithm_plays_every_team(make_teams, side, algorithm, opponent)
     sink = iterate(experiment, 2)
     for team, plays in ((side, algorithm), (other, opponent)):
         own = experiment.teams[team]
-        assert (own.replay is None) == own.learner.on_policy
+        assert (own.replay is None) == (own.learner.on_policy and not own.learner.rehearses)
         player = experiment.options.player_of(team)
         assert player.plays == plays
         assert type(own.learner) is player.classes["learner"]
         metrics = [numbers for _, name, numbers in sink.learner_metrics if name == team]
-        assert len(metrics) == (2 if own.replay is None else 8)  # one per iteration, or one per gathered episode
+        assert len(metrics) == (2 if own.learner.on_policy else 8)  # one per iteration, or one per gathered episode
         assert all(np.isfinite(value) for numbers in metrics for value in numbers.values())
         after = weights(experiment, team)
         assert all(torch.isfinite(value).all() for value in after.values())
@@ -307,11 +307,12 @@ def test_the_guide_gathers_the_first_episodes_and_no_more(make_experiment, algor
         hints = batch.obs[:, :-1][batch.mask][..., :4].argmax(-1)
         assert torch.equal(batch.actions[batch.mask], hints) == (k < 3)
     imitated = ["imitation_loss" in numbers for _, _, numbers in sink.learner_metrics]
-    if team.replay is None:
+    if team.learner.on_policy:
         assert imitated == [True] * 3 + [False] * 2
         assert all("pg_loss" in numbers for _, _, numbers in sink.learner_metrics[3:])
     else:
         assert not any(imitated)
+    if team.replay is not None:
         assert team.replay.size == 16
     assert all(np.isfinite(value) for _, _, numbers in sink.learner_metrics for value in numbers.values())
     assert experiment.controllers["agents"] is team.controller  # tests are its own
