@@ -40,6 +40,13 @@ def soft_policy(values: Tensor, available: Tensor, *, epsilon: float, generator:
     return (logits - noise.log_()).masked_fill_(~available, -torch.inf).argmax(-1)
 
 
+def boltzmann(
+    values: Tensor, available: Tensor, *, temperature: float, epsilon: float, generator: torch.Generator
+) -> Tensor:
+    """A draw from the softmax of values / temperature; see :func:`soft_policy`."""
+    return soft_policy(values / temperature, available, epsilon=epsilon, generator=generator)
+
+
 def policy_log_probs(values: Tensor, available: Tensor, epsilon: float) -> Tensor:
     """Log-probabilities of the softmax over available actions, mixed with epsilon of the uniform policy.
 

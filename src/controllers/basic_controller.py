@@ -11,11 +11,11 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from components.action_selectors import SELECTORS, greedy, policy_log_probs
+from components.action_selectors import SELECTORS, ActionSelector, greedy, policy_log_probs
 from components.schedules import LinearSchedule
 from controllers.graphs import Graph, Layout
-from core.data import EpisodeBatch, PolicyOutput, TeamSpec, TeamStep, one_hots
-from core.kinds import UNIT
+from core.data import EpisodeBatch, PolicyOutput, TeamSpec, TeamStep, one_hots, read_as
+from core.kinds import UNIT, Kind
 from core.settings import Section
 from modules.agents.rnn_agent import RNNAgent
 from modules.sharing import Grouped, Sharing, agent_groups
@@ -41,6 +41,10 @@ class ControllerSettings(Section):
     epsilon_finish: float = Field(0.0, ge=0, le=1, description="... and after epsilon_anneal_time.")
     epsilon_anneal_time: int = Field(50_000, ge=0, description="Environment steps of linear annealing.")
     evaluation_epsilon: float = Field(0.0, ge=0, le=1, description="Uniform exploration in sampled tests.")
+
+    def frozen(self) -> dict[str, float]:
+        """What of them is otherwise where a policy that does not learn acts: in training as in sampled tests."""
+        return {"epsilon_start": self.evaluation_epsilon, "epsilon_finish": self.evaluation_epsilon}
 
 
 class BasicController:
@@ -78,10 +82,20 @@ class BasicController:
             start=settings.epsilon_start, finish=settings.epsilon_finish, steps=settings.epsilon_anneal_time
         )
         extra = spec.n_actions * settings.obs_last_action + spec.n_agents * settings.obs_agent_id
-        self.input_dim = spec.obs_dim + extra
+        self.input_dim = spec.obs_dim + extra + self.appended
         self.groups = agent_groups(settings.parameter_sharing, spec.n_agents, spec.types)
         self.agents = self.make_agents()
         self.begin(1)
+
+    @property
+    def appended(self) -> int:
+        """Width of what a subclass gives the networks beside that, behind it."""
+        return 0
+
+    @property
+    def input_kind(self) -> Kind:
+        """Of :meth:`inputs`."""
+        return self.spec.obs_kind
 
     def make_agents(self) -> Grouped:
         """Build the agents' networks: those who act, or others like them."""
@@ -89,7 +103,7 @@ class BasicController:
 
     def _make_agent(self, agents: list[int]) -> nn.Module:
         spec, s = self.spec, self.settings
-        unit = UNIT[spec.obs_kind]
+        unit = UNIT[self.input_kind]
         return RNNAgent(self.input_dim, spec.n_actions, hidden_dim=s.hidden_dim, use_rnn=s.use_rnn, unit=unit)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -103,7 +117,8 @@ class BasicController:
         self._obs_input = self._inputs[..., : spec.obs_dim]
         self._last_action = self._inputs[..., spec.obs_dim : spec.obs_dim + spec.n_actions]
         if settings.obs_agent_id:
-            self._inputs[..., self.input_dim - spec.n_agents :] = torch.eye(spec.n_agents, device=self.device)
+            end = self.input_dim - self.appended
+            self._inputs[..., end - spec.n_agents : end] = torch.eye(spec.n_agents, device=self.device)
         self._hidden = torch.zeros(n_envs, spec.n_agents, settings.hidden_dim, device=self.device)
 
     @torch.inference_mode()
@@ -126,13 +141,17 @@ class BasicController:
             int64 [N, A]
         """
         with torch.inference_mode():
-            self._obs_input.copy_(torch.from_numpy(step.obs))
-            if self.spec.obs_kind == "image":
-                self._obs_input.div_(UNIT["image"])
             available = torch.from_numpy(step.available).to(self.device)
+            self._see(step, available)
             actions = self._choose(available, self._rule(t_env, greedy_policy))
             self._remember(actions)
             return actions.cpu().numpy()
+
+    def _see(self, step: TeamStep, available: Tensor) -> None:
+        """Make the networks' inputs of what there is now; available bool [N, A, U]."""
+        self._obs_input.copy_(torch.from_numpy(step.obs))
+        if self.spec.obs_kind == "image":
+            self._obs_input.div_(UNIT["image"])
 
     @torch.inference_mode()
     def took(self, actions: np.ndarray) -> None:
@@ -149,7 +168,11 @@ class BasicController:
             return greedy
         epsilon = self.settings.evaluation_epsilon if t_env is None else self.epsilon(t_env)
         generator = self.generators["test_policy" if t_env is None else "explore"]
-        return partial(SELECTORS[self.settings.action_selector], epsilon=epsilon, generator=generator)
+        return partial(self._selector(t_env), epsilon=epsilon, generator=generator)
+
+    def _selector(self, t_env: int | None) -> ActionSelector:
+        """How they are chosen where the best ones are not wanted."""
+        return SELECTORS[self.settings.action_selector]
 
     def _choose(self, available: Tensor, select: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
         """Actions int64 [N, A] from the present inputs; available bool [N, A, U]."""
@@ -161,16 +184,20 @@ class BasicController:
 
         With a group ``batch`` is of its agents alone (``EpisodeBatch.of_agents``), and so is what is returned.
         """
-        spec, settings = self.spec, self.settings
-        parts = [batch.obs]
+        parts = self._parts(batch, group)
+        return torch.cat(parts, dim=-1) if len(parts) > 1 else parts[0]
+
+    def _parts(self, batch: EpisodeBatch, group: int | None) -> list[Tensor]:
+        spec, settings, kind = self.spec, self.settings, self.input_kind
+        parts = [read_as(batch.obs, spec.obs_kind, kind)]
         if settings.obs_last_action:
-            parts.append(batch.last_actions(spec.obs_kind))
+            parts.append(batch.last_actions(kind))
         if settings.obs_agent_id:
-            agent_id = one_hots(spec.n_agents, spec.obs_kind, self.device)
+            agent_id = one_hots(spec.n_agents, kind, self.device)
             if group is not None:
                 agent_id = agent_id[self.groups[group]]
             parts.append(agent_id.expand(*batch.obs.shape[:2], -1, -1))
-        return torch.cat(parts, dim=-1) if len(parts) > 1 else batch.obs
+        return parts
 
     def forward(self, batch: EpisodeBatch) -> PolicyOutput:
         """Run the networks over whole episodes."""
@@ -178,12 +205,16 @@ class BasicController:
 
     def log_policy(self, batch: EpisodeBatch, *, t_env: int) -> Tensor:
         """Log-probabilities of the policy that acts at ``t_env``: [B, T+1, A, U]."""
-        return policy_log_probs(self.forward(batch).values, batch.available, self.epsilon(t_env))
+        return self.policy_of(self.forward(batch).values, batch.available, t_env)
 
     def log_policy_of(self, group: int, batch: EpisodeBatch, *, t_env: int) -> Tensor:
         """As :meth:`log_policy` of the agents of one group, who alone are in ``batch``: [B, T+1, A', U]."""
         values = self.agents.of_group(group, self.inputs(batch, group=group), packing=batch.packing)
-        return policy_log_probs(values, batch.available, self.epsilon(t_env))
+        return self.policy_of(values, batch.available, t_env)
+
+    def policy_of(self, values: Tensor, available: Tensor, t_env: int) -> Tensor:
+        """Log-probabilities [..., U] of draws by these values, and what is available, at ``t_env``."""
+        return policy_log_probs(values, available, self.epsilon(t_env))
 
     def graphs(self) -> list[Graph]:
         """The networks for other programs, one after another; they share their weights with these."""

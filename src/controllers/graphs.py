@@ -20,8 +20,10 @@ import torch
 from torch import Tensor, nn
 
 from components.action_selectors import greedy
+from components.mean_field import mean_of_others
 from core.data import TeamSpec
 from core.kinds import UNIT
+from modules.sharing import Grouped
 from modules.transformer.decoder import Transformer
 
 INPUTS = ("observation", "available", "agent", "last_action", "state")
@@ -35,11 +37,13 @@ class Layout:
     Attributes:
         spec: the team's sizes.
         last_action, agent_id: whether these are read.
+        mean_action: whether the mean of the other agents' last actions is, behind all else.
     """
 
     spec: TeamSpec
     last_action: bool
     agent_id: bool
+    mean_action: bool = False
 
     @property
     def parts(self) -> list[tuple[str, int]]:
@@ -47,10 +51,11 @@ class Layout:
         spec = self.spec
         parts = [("observation", spec.obs_dim)]
         parts += [("last_action", spec.n_actions)] if self.last_action else []
-        return parts + ([("agent", spec.n_agents)] if self.agent_id else [])
+        parts += [("agent", spec.n_agents)] if self.agent_id else []
+        return parts + ([("mean_action", spec.n_actions)] if self.mean_action else [])
 
     def rows(self, observation: Tensor, agent: Tensor, last_action: Tensor) -> Tensor:
-        """Inputs of the network: [N, I]."""
+        """Inputs of the network, but for the mean action: [N, I]."""
         unit = UNIT[self.spec.obs_kind]
         parts = [observation.float() / unit if unit != 1 else observation.float()]
         if self.last_action:
@@ -120,3 +125,24 @@ class JointGraph(Graph):
             actions[k] = greedy(values, allowed[:, k])
             logits.append(values)
         return torch.stack(actions, 1).flatten(), torch.stack(logits, 1).flatten(0, 1), state
+
+
+class MeanFieldGraph(Graph):
+    """Decisions of whole teams by networks that read the mean of the living others' last actions; rows as above."""
+
+    joint = True
+    net: Grouped
+
+    def forward(
+        self, observation: Tensor, available: Tensor, agent: Tensor, last_action: Tensor, state: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """See the head of this file."""
+        spec = self.layout.spec
+        last = _one_hot(last_action, spec.n_actions).view(-1, spec.n_agents, spec.n_actions)
+        living = available.view(-1, spec.n_agents, spec.n_actions).sum(-1, keepdim=True) > 1
+        rows = self.layout.rows(observation, agent, last_action)
+        x = torch.cat([rows.view(-1, spec.n_agents, rows.shape[-1]), mean_of_others(last, living)], -1)
+        memory = state.view(-1, spec.n_agents, self.state_size) if self.state_size else x[..., :0]
+        logits, memory = self.net.step(x, memory)
+        logits = logits.view(-1, spec.n_actions)
+        return greedy(logits, available), logits, memory.view(-1, self.state_size) if self.state_size else state

@@ -32,6 +32,9 @@ class TeamSpec:
         state_is_joint_obs: the state is all agents' observations in a row (so it need not be stored).
         obs_kind, state_kind: how their numbers are kept; those of a joint state are the observations'.
         types: number of every agent's type (units of one kind have one); empty where the environment does not say.
+        positions: the two columns of the state that are an agent's place, for every agent; empty where the environment
+            does not say. Those of the dead may be anything.
+        position_units: how long 1 is in these columns, in the world's units.
     """
 
     name: str
@@ -44,6 +47,8 @@ class TeamSpec:
     obs_kind: Kind = "floats"
     state_kind: Kind = "floats"
     types: tuple[int, ...] = ()
+    positions: tuple[tuple[int, int], ...] = ()
+    position_units: tuple[float, float] = (1.0, 1.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -226,6 +231,11 @@ def one_hots(n: int, kind: Kind, device: torch.device) -> Tensor:
     """Rows that tell n things apart, beside numbers of that kind: [n, n]."""
     eye = torch.eye(n, device=device)
     return eye if kind == "floats" else (eye * UNIT[kind]).to(torch.uint8)
+
+
+def read_as(x: Tensor, kind: Kind, wanted: Kind) -> Tensor:
+    """Observations or states of one kind as another, which is the same or floats."""
+    return x if kind == wanted else x.float() / UNIT[kind]
 
 
 @dataclass(frozen=True, kw_only=True)

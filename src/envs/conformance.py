@@ -49,6 +49,12 @@ def check_spec(spec: EnvSpec) -> None:
             len(team.types) in (0, team.n_agents),
             f"team '{team.name}': {len(team.types)} types for {team.n_agents} agents",
         )
+        columns = [column for place in team.positions for column in place]
+        _require(
+            len(team.positions) in (0, team.n_agents) and set(columns) <= set(range(team.state_dim)),
+            f"team '{team.name}': the columns {columns} of positions of {team.n_agents} agents in a state of "
+            f"{team.state_dim}",
+        )
         if team.state_is_joint_obs:
             joint = team.n_agents * team.obs_dim
             _require(

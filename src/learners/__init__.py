@@ -7,6 +7,8 @@ REGISTRY: dict[str, str] = {
     "hatrpo_learner": "learners.hatrpo_learner:HATRPOLearner",
     "mat_dec_learner": "learners.mat_learner:MATDecLearner",
     "mat_learner": "learners.mat_learner:MATLearner",
+    "mf_ac_learner": "learners.mf_ac_learner:MFACLearner",
+    "mf_q_learner": "learners.mf_q_learner:MFQLearner",
     "ppo_learner": "learners.ppo_learner:PPOLearner",
     "q_learner": "learners.q_learner:QLearner",
     "qtran_learner": "learners.qtran_learner:QTRANLearner",

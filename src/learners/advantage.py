@@ -29,7 +29,10 @@ class AdvantageLearner(ActorCriticLearner):
 
     def credit(self, it: Iteration, log_pi: Tensor | None) -> tuple[Tensor, Metrics]:
         """Advantages of the executed actions: [B, T, A]."""
-        advantages = it.estimates.returns - it.estimates.values
+        return self.scaled(it, it.estimates.returns - it.estimates.values)
+
+    def scaled(self, it: Iteration, advantages: Tensor) -> tuple[Tensor, Metrics]:
+        """Advantages [B, T, A] as the actors' objective takes them, and what is told of them."""
         metrics: Metrics = {
             "advantage_mean": masked_mean(advantages, it.batch.mask),
             "advantage_abs": masked_mean(advantages.abs(), it.batch.mask),

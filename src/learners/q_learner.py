@@ -29,7 +29,7 @@ from modules.mixers.qplex import DuplexMixer
 
 
 class ReplayedSettings(ReplaySettings):
-    """What every learner of values from replayed episodes reads."""
+    """What those read that bootstrap from greedy actions."""
 
     double_q: bool = Field(True, description="The online network chooses the action that the target network values.")
 
@@ -60,15 +60,18 @@ class Seen:
         inputs: of the agents' networks, [B, T+1, A, I].
         q: [B, T+1, A, U], with gradient.
         lagging: gives the target network's values of the following rows, [B, T, A, U]; computed when first asked for.
-        following: int64 [B, T, A], the greedy actions there, by the online network if ``double_q``.
+        following: gives the greedy actions there, by the online network if ``double_q``, int64 [B, T, A]; without
+            gradient, computed when first asked for.
         steps: the batch's real steps.
+        t_env: environment steps so far.
     """
 
     inputs: Tensor
     q: Tensor
     lagging: Callable[[], Tensor]
-    following: Tensor
+    following: Callable[[], Tensor]
     steps: Packing | None
+    t_env: int
 
 
 class QLearner(ReplayLearner):
@@ -82,12 +85,12 @@ class QLearner(ReplayLearner):
     """
 
     Settings: type[LearnerSettings] = QLearnerSettings
-    settings: ReplayedSettings
+    settings: ReplaySettings
 
     def __init__(
         self,
         spec: TeamSpec,
-        settings: ReplayedSettings,
+        settings: ReplaySettings,
         controller: BasicController,
         *,
         reward_dim: int = 1,
@@ -120,7 +123,7 @@ class QLearner(ReplayLearner):
         """What the lagging networks give for the following rows: [B, T, R]; without gradient."""
         mixer = self.target.net["mixer"]
         available = batch.available[:, 1:]
-        return self.mix(mixer, seen.lagging(), seen.following, available, batch.state[:, 1:], seen.steps)
+        return self.mix(mixer, seen.lagging(), seen.following(), available, batch.state[:, 1:], seen.steps)
 
     def loss(self, batch: EpisodeBatch, seen: Seen, target: Tensor) -> tuple[Tensor, Metrics]:
         """(Q_tot - target)^2 over real steps; target [B, T, R]."""
@@ -164,7 +167,7 @@ class QLearner(ReplayLearner):
 
     def train(self, batch: EpisodeBatch, *, t_env: int) -> Metrics:
         """One update from sampled episodes."""
-        seen = self._see(batch)
+        seen = self._see(batch, t_env)
         with torch.no_grad():
             target = self.targets_of(batch, self.bootstrap(batch, seen))
         loss, metrics = self.loss(batch, seen, target)
@@ -172,7 +175,7 @@ class QLearner(ReplayLearner):
         self.target.update()
         return {"loss": loss.detach(), "grad_norm": grad_norm} | metrics
 
-    def _see(self, batch: EpisodeBatch) -> Seen:
+    def _see(self, batch: EpisodeBatch, t_env: int) -> Seen:
         inputs, packing = self.controller.inputs(batch), batch.packing
         q = self.controller.agents(inputs, packing=packing)
 
@@ -180,9 +183,13 @@ class QLearner(ReplayLearner):
         def lagging() -> Tensor:
             return self.target.net["agents"](inputs, packing=packing)[:, 1:]
 
-        with torch.no_grad():
-            following = greedy(q[:, 1:] if self.settings.double_q else lagging(), batch.available[:, 1:])
-        return Seen(inputs=inputs, q=q, lagging=lagging, following=following, steps=Packing.of(batch.mask))
+        @cache
+        def following() -> Tensor:
+            assert isinstance(self.settings, ReplayedSettings)
+            return greedy(q[:, 1:].detach() if self.settings.double_q else lagging(), batch.available[:, 1:])
+
+        steps = Packing.of(batch.mask)
+        return Seen(inputs=inputs, q=q, lagging=lagging, following=following, steps=steps, t_env=t_env)
 
     def networks(self) -> dict[str, nn.Module]:
         """agent.th and, where there is something to save, mixer.th and what else there is."""

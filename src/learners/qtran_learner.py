@@ -56,7 +56,7 @@ class QTRANLearner(QLearner):
 
     def bootstrap(self, batch: EpisodeBatch, seen: Seen) -> Tensor:
         """Q(s', u') at the greedy actions of the agents: [B, T, 1]."""
-        return packed(seen.steps, self.target.net["joint"], batch.state[:, 1:], seen.following)
+        return packed(seen.steps, self.target.net["joint"], batch.state[:, 1:], seen.following())
 
     def loss(self, batch: EpisodeBatch, seen: Seen, target: Tensor) -> tuple[Tensor, Metrics]:
         """That of Q(s, u), and of the conditions at greedy actions and elsewhere (eqs. 5 to 7)."""

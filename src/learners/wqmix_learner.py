@@ -53,7 +53,7 @@ class WQMIXLearner(QLearner):
         """Q*'(s', u'): [B, T, 1]."""
         target = self.target.net
         q = target["central_agent"](seen.inputs, packing=batch.packing)[:, 1:]
-        return packed(seen.steps, target["central_mixer"], chosen(q, seen.following), batch.state[:, 1:])
+        return packed(seen.steps, target["central_mixer"], chosen(q, seen.following()), batch.state[:, 1:])
 
     def loss(self, batch: EpisodeBatch, seen: Seen, target: Tensor) -> tuple[Tensor, Metrics]:
         """Of both, the weighted one of Q_tot and that of Q*."""

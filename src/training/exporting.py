@@ -111,8 +111,8 @@ def _graphs(experiment: Experiment, team: str, decentralised: bool) -> list[Grap
     graphs = experiment.controllers[team].graphs()
     if decentralised and any(graph.joint for graph in graphs):
         raise UserError(
-            f"{experiment.options.player_of(team).plays} cannot act decentralised: each agent's action depends on all "
-            "agents' observations. Leave out --decentralised for its joint form (all observations in, all actions out)."
+            f"{experiment.options.player_of(team).plays} cannot act decentralised: each agent's action depends on what "
+            "all agents see or did. Leave out --decentralised for its joint form (what all see in, all actions out)."
         )
     return graphs
 
@@ -136,10 +136,10 @@ def _about(options: Options, folder: Path, team: str, graph: Graph) -> dict[str,
         "observation_type": np.dtype(DTYPE[spec.obs_kind]).name,
         "observation_unit": UNIT[spec.obs_kind],
         "state_size": graph.state_size,
-        "uses_last_action": graph.layout.last_action,
+        "uses_last_action": graph.layout.last_action or graph.layout.mean_action,
         "uses_agent": graph.layout.agent_id,
         "network_input": [[name, size] for name, size in graph.layout.parts],
-        "logits": "q_values" if player.controller.action_selector == "epsilon_greedy" else "logits",
+        "logits": "logits" if player.controller.action_selector == "soft_policies" else "q_values",
         "step": int(folder.name) if folder.name.isdigit() else None,
         "seed": s.seed,
         "torch": torch.__version__,

@@ -106,8 +106,7 @@ class Team:
         }
         settings = player.controller
         if player.learner is None:  # frozen: in training it acts as in sampled tests
-            epsilon = settings.evaluation_epsilon
-            settings = settings.model_copy(update={"epsilon_start": epsilon, "epsilon_finish": epsilon})
+            settings = settings.model_copy(update=settings.frozen())
         made = player.classes["controller"](self.spec, settings, generators=generators, device=self.device)
         if player.networks is not None:
             self._load_policy(made.agents, player.networks)

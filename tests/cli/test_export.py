@@ -99,15 +99,20 @@ def test_a_file_for_every_team_that_has_networks(cli, train, command):
     assert "a script has no networks" in err
 
 
-def test_mat_is_exported_in_its_joint_form_unless_that_will_not_do(cli, train, command):
-    run = train("mat", "spread")
+@pytest.mark.parametrize("words", [["mat"], ["mf_q", "batch_size=4"]], ids=lambda words: words[0])
+def test_teams_that_act_as_one_are_exported_so_unless_that_will_not_do(cli, train, command, words):
+    config, *settings = words
+    run = train(config, "spread", *settings)
     status, _, err = command(run, "--decentralised")
     assert (status, len(err.splitlines())) == (2, 1)
-    assert err.startswith("error: mat cannot act decentralised")
+    assert err.startswith(f"error: {config} cannot act decentralised")
     status, said, _ = command(run, "--out", "p.pt")
     assert (status, "all together" in said) == (0, True)
     about = load(cli.folder / "p.pt").about
     assert (about["form"], about["agents"]) == ("joint", [0, 1, 2])
+    assert (about["uses_last_action"], about["logits"]) == (
+        (True, "q_values") if config == "mf_q" else (False, "logits")
+    )
 
 
 def test_a_controller_that_decides_by_more_than_its_networks(cli, train, command, monkeypatch):
@@ -162,7 +167,9 @@ def test_a_missing_package_names_the_line_that_installs_it(train, command, monke
 
 
 @pytest.mark.parametrize(
-    "words", [["coma", "use_rnn=true", "obs_last_action=true"], ["mat"]], ids=lambda words: words[0]
+    "words",
+    [["coma", "use_rnn=true", "obs_last_action=true"], ["mat"], ["mf_q", "batch_size=4"]],
+    ids=lambda words: words[0],
 )
 def test_the_example_of_the_docs_plays_as_the_checkpoint_does(cli, train, command, words):
     assert 18 <= len(EXAMPLE.splitlines()) <= 24

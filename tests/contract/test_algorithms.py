@@ -17,6 +17,7 @@ from core.registry import load
 from core.settings import config_names, config_path, read_yaml
 
 ALGORITHMS = config_names("algs")
+DTYPES = {"floats": torch.float32, "image": torch.uint8}
 
 
 def learner_of(algorithm):
@@ -89,6 +90,8 @@ def test_no_algorithm_is_forgotten():
         "mappo",
         "mat",
         "mat_dec",
+        "mf_ac",
+        "mf_q",
         "happo",
         "hatrpo",
         "qplex",
@@ -166,7 +169,8 @@ def test_images_teach_what_their_floats_teach(make_experiment, algorithm, joint)
         if team.replay is not None:
             team.replay.add(batch)
             batch = team.replay.sample(4)
-        assert batch.obs.dtype == batch.state.dtype == team.controller.inputs(batch).dtype == dtype
+        assert batch.obs.dtype == batch.state.dtype == dtype
+        assert team.controller.inputs(batch).dtype == DTYPES[team.controller.input_kind]
         assert (batch.state.data_ptr() == batch.obs.data_ptr()) == joint
         team.learner.observe(batch)
         team.learner.train(batch, t_env=0)
@@ -250,7 +254,7 @@ def test_individual_rewards_are_learnt_or_refused(make_experiment, algorithm):
 
 def test_who_learns_individual_rewards():
     """A capability of a learner with its settings, not of a name."""
-    able = {"ia2c", "ippo", "ippo_epymarl", "iql", "maa2c", "mappo", "mappo_epymarl", "mat_dec"}
+    able = {"ia2c", "ippo", "ippo_epymarl", "iql", "maa2c", "mappo", "mappo_epymarl", "mat_dec", "mf_ac", "mf_q"}
     unable = {"asae", "coma", "coma_pymarl", "coma_tuned", "happo", "hatrpo", "mat", "qmix", "vdn"}
     for name in able | unable:
         learner = learner_of(name)

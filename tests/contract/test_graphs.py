@@ -107,8 +107,9 @@ def test_files_decide_as_the_original(make_experiment, algorithm, words):
         ["env_args.n_agents=1"],
     ],
 )
-def test_every_kind_of_input(make_experiment, words):
-    assert compare(make_experiment("vdn", "test_n_envs=2", *words)) > 10
+@pytest.mark.parametrize("algorithm", ["vdn", "mf_q"])
+def test_every_kind_of_input(make_experiment, algorithm, words):
+    assert compare(make_experiment(algorithm, "test_n_envs=2", *words)) > 10
 
 
 @pytest.mark.parametrize(("kind", "dtype"), [("floats", torch.float32), ("bytes", torch.uint8), ("image", torch.uint8)])

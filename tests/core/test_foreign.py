@@ -25,6 +25,8 @@ ROWS = [
     ("algorithm", "maddpg_ns", "maddpg is not there yet"),
     ("algorithm", "ow_qmix", "--config=wqmix_ow"),
     ("algorithm", "wqmix", "--config=wqmix_cw, or wqmix_ow"),
+    ("algorithm", "mfac", "--config=mf_ac"),
+    ("algorithm", "mfq", "--config=mf_q"),
     ("algorithm", "qtran_ns", "--config=qtran with parameter_sharing=none"),
     ("algorithm", "pac_dcg_ns", "pac_dcg is not there yet"),
     ("environment", "simple_spread", "--env-config=spread"),

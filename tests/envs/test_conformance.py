@@ -26,6 +26,8 @@ class Walk:
             team = replace(team, reward_dim=3)
         if defect == "types":
             team = replace(team, types=(0, 1, 1))
+        if defect == "positions":
+            team = replace(team, positions=((0, 1), (2, 300)))
         if defect == "state size":
             team = replace(team, state_dim=5)
         limit = n_envs + 3 if defect == "spec" else 5
@@ -113,6 +115,7 @@ def test_a_sound_environment_passes():
     [
         ("reward size", "reward_dim is 3"),
         ("types", "3 types for 2 agents"),
+        ("positions", r"the columns \[0, 1, 2, 300\] of positions of 2 agents"),
         ("state size", "state_dim is 5"),
         ("spec", "spec depends on the number of environments"),
         ("nan", r"obs is not finite"),

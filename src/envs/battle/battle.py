@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from core.data import EnvSpec, TeamSpec, TimeStep, allocate_time_step
-from envs.battle.layout import Shown, make_layout, sizes
-from envs.battle.maps import load_map
+from envs.battle.layout import Shown, make_layout, places, sizes
+from envs.battle.maps import SIZE, load_map
 from envs.battle.outcome import RewardRule, largest_return
 from envs.battle.picture import draw
 from envs.battle.settings import BattleArgs
@@ -54,6 +54,8 @@ class Battle:
             reward_dim=1,
             state_is_joint_obs=joint,
             types=battle_map.ally_types,
+            positions=() if joint else places(self.layout),
+            position_units=(SIZE, SIZE),
         )
         self.spec = EnvSpec(
             teams=(team,),

@@ -91,6 +91,12 @@ def make_layout(battle_map: BattleMap, *, shown: Shown | None = None, move_amoun
     )
 
 
+def places(layout: Layout) -> tuple[tuple[int, int], ...]:
+    """Return which two columns of the state are an ally's x and y, for every ally."""
+    width = sizes(layout).state_ally
+    return tuple((i * width + 2, i * width + 3) for i in range(layout.n_allies))
+
+
 class Sizes(NamedTuple):
     """Widths of what a layout shows.
 

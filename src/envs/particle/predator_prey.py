@@ -14,7 +14,7 @@ from core.settings import Section
 from envs.particle import physics
 from envs.particle.drawing import Canvas, draw_chase
 from envs.particle.predator_prey_kernels import Rules, View, predator_prey_reset, predator_prey_step
-from envs.particle.worlds import INTEGRATOR, Integrator, ParticleWorlds, blocks
+from envs.particle.worlds import INTEGRATOR, Integrator, ParticleWorlds, blocks, places
 
 
 class PredatorPreyArgs(Section):
@@ -119,8 +119,9 @@ class PredatorPrey(ParticleWorlds):
                 obs_dim=args.columns(name)["living"].stop,
                 state_dim=4 * p + 5 * q + 2 * args.n_obstacles,
                 reward_dim=1,
+                positions=places(size, apart=4, first=first),
             )
-            for name, size in (("predator", p), ("prey", q))
+            for name, size, first in (("predator", p, 0), ("prey", q, 4 * p))
         )
         spec = EnvSpec(
             teams=teams,

@@ -14,7 +14,7 @@ from core.settings import Section
 from envs.particle import physics
 from envs.particle.drawing import Canvas, draw_chase, view_of
 from envs.particle.simple_tag_kernels import EDGE, simple_tag_reset, simple_tag_step
-from envs.particle.worlds import INTEGRATOR, Integrator, ParticleWorlds, blocks
+from envs.particle.worlds import INTEGRATOR, Integrator, ParticleWorlds, blocks, places
 
 
 class SimpleTagArgs(Section):
@@ -68,6 +68,7 @@ class SimpleTag(ParticleWorlds):
                 state_dim=size * columns["prey_velocities"].stop,
                 reward_dim=size,
                 state_is_joint_obs=True,
+                positions=places(size, apart=columns["prey_velocities"].stop, first=columns["position"].start),
             )
             for name, (size, columns) in sizes.items()
         )

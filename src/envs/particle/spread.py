@@ -13,7 +13,7 @@ from core.data import EnvSpec, TeamSpec
 from envs.particle import physics
 from envs.particle.drawing import AGENT_COLORS, Canvas, view_of
 from envs.particle.spread_kernels import OCCUPIED, spread_reset, spread_step
-from envs.particle.worlds import INTEGRATOR, Integrator, ParticleWorlds
+from envs.particle.worlds import INTEGRATOR, Integrator, ParticleWorlds, places
 
 AGENT_RADIUS = 0.15
 LANDMARK_RADIUS = 0.05
@@ -67,6 +67,7 @@ class Spread(ParticleWorlds):
             state_dim=n * size,
             reward_dim=n,
             state_is_joint_obs=True,
+            positions=places(n, apart=size, first=2),
         )
         spec = EnvSpec(
             teams=(team,),

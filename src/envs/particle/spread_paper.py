@@ -18,7 +18,7 @@ from envs.particle import physics
 from envs.particle.drawing import OBSTACLE, Canvas, view_of
 from envs.particle.spread import AGENT_RADIUS, draw_spread, spread_bodies
 from envs.particle.spread_paper_kernels import Rules, spread_paper_reset, spread_paper_step
-from envs.particle.worlds import INTEGRATOR, Integrator, ParticleWorlds
+from envs.particle.worlds import INTEGRATOR, Integrator, ParticleWorlds, places
 
 
 class SpreadPaperArgs(Section):
@@ -70,6 +70,7 @@ class SpreadPaper(ParticleWorlds):
             obs_dim=4 + 3 * n,
             state_dim=6 * n + 2 * args.n_obstacles,
             reward_dim=1,
+            positions=places(n, apart=4),
         )
         spec = EnvSpec(
             teams=(team,),

@@ -25,6 +25,11 @@ def blocks(**sizes: int) -> dict[str, slice]:
     return found
 
 
+def places(n_agents: int, *, apart: int, first: int = 0) -> tuple[tuple[int, int], ...]:
+    """Return the columns of a state with x and y of every agent, so far apart, from ``first`` on."""
+    return tuple((start, start + 1) for start in range(first, first + n_agents * apart, apart))
+
+
 class Worlds(NamedTuple):
     """N worlds of M bodies, as kernels take them; the controlled bodies stand first, team after team.
 

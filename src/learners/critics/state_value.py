@@ -6,9 +6,8 @@ from typing import Any, Literal
 
 import torch
 from pydantic import Field
-from torch import Tensor
 
-from core.data import EpisodeBatch, one_hots
+from core.data import EpisodeBatch, TeamSpec, one_hots, read_as
 from core.errors import UserError
 from core.kinds import UNIT, Kind
 from learners.base import BaseLearner
@@ -57,13 +56,23 @@ class StateValue(ValuePart):
             )
         super().__init__(learner, settings, groups, reward_dim=reward_dim, **others)
 
+    @staticmethod
+    def n_outputs(spec: TeamSpec) -> int:
+        """How many values a network gives of an agent."""
+        return 1
+
+    @property
+    def appended(self) -> int:
+        """Width of what a subclass gives the networks beside, behind the rest."""
+        return 0
+
     def make(self, agents: list[int]) -> RNNAgent:
         """Build the network of a group of agents."""
         spec, s = self.spec, self.settings
         size = spec.obs_dim * (s.critic_input != "state") + spec.state_dim * (s.critic_input != "obs")
         unit = UNIT[self._kind]
-        size += spec.n_agents * s.critic_agent_id
-        return RNNAgent(size, 1, hidden_dim=s.critic_hidden_dim, use_rnn=s.critic_use_rnn, unit=unit)
+        size += spec.n_agents * s.critic_agent_id + self.appended
+        return RNNAgent(size, self.n_outputs(spec), hidden_dim=s.critic_hidden_dim, use_rnn=s.critic_use_rnn, unit=unit)
 
     @property
     def _kind(self) -> Kind:
@@ -73,22 +82,17 @@ class StateValue(ValuePart):
             return spec.obs_kind if spec.obs_kind == spec.state_kind else "floats"
         return spec.obs_kind if seen == "obs" else spec.state_kind
 
-    def inputs(self, batch: EpisodeBatch) -> Tensor:
+    def inputs(self, batch: EpisodeBatch) -> Any:
         """State, own observation and the agent's number, as far as asked for, of whole episodes: [B, T+1, A, I]."""
         s, spec, kind, shape = self.settings, self.spec, self._kind, (*batch.obs.shape[:3], -1)
         parts = []
         if s.critic_input != "obs":
-            parts.append(_read_as(batch.state, spec.state_kind, kind).unsqueeze(2).expand(shape))
+            parts.append(read_as(batch.state, spec.state_kind, kind).unsqueeze(2).expand(shape))
         if s.critic_input != "state":
-            parts.append(_read_as(batch.obs, spec.obs_kind, kind))
+            parts.append(read_as(batch.obs, spec.obs_kind, kind))
         if s.death_masking:
             living = batch.available.sum(-1, keepdim=True) > 1
             parts = [part * living for part in parts]
         if s.critic_agent_id:
             parts.append(one_hots(spec.n_agents, kind, self.device).expand(shape))
         return torch.cat(parts, -1)
-
-
-def _read_as(x: Tensor, kind: Kind, wanted: Kind) -> Tensor:
-    """Observations or states of one kind as another, which is the same or floats."""
-    return x if kind == wanted else x.float() / UNIT[kind]

@@ -77,20 +77,20 @@ class ValuePart(CriticPart):
         super().__init__(learner, settings, groups, lags=lags)
         self.norm = ValueNorm(reward_dim, device=self.device) if settings.value_norm else None
 
-    def raw(self, net: Any, inputs: Tensor, real: Tensor) -> Tensor:
+    def raw(self, net: Any, inputs: Any, real: Tensor) -> Tensor:
         """What a network says, in normalised units: [B, T, A]; real bool [B, T], rows that are no padding."""
         return net(inputs, packing=Packing.of(real)).squeeze(-1)
 
-    def _in_rewards(self, said: Tensor) -> Tensor:
-        """V in units of rewards, of what a network said: [B, T+1, A]."""
+    def in_rewards(self, said: Tensor) -> Tensor:
+        """Values in units of rewards, of what a network said: [B, T, A]."""
         return said if self.norm is None else self.norm.denormalise(said)
 
     def estimate(self, it: Iteration) -> Estimates:
         """Values and targets under the critic as it is."""
         rows = it.batch.rows
         said = self.raw(self.net, it.inputs, rows)
-        values = self._in_rewards(said)
-        lagging = values if self.target is None else self._in_rewards(self.raw(self.target.net, it.inputs, rows))
+        values = self.in_rewards(said)
+        lagging = values if self.target is None else self.in_rewards(self.raw(self.target.net, it.inputs, rows))
         return Estimates(said=said[:, :-1], values=values[:, :-1], returns=self.returns(it, lagging))
 
     def weights(self, it: Iteration) -> Tensor:
@@ -123,7 +123,7 @@ class ValuePart(CriticPart):
             ]
         return mean_metrics(passes)
 
-    def _step(self, inputs: Tensor, real: Tensor, weights: Tensor, old: Tensor, target: Tensor) -> Metrics:
+    def _step(self, inputs: Any, real: Tensor, weights: Tensor, old: Tensor, target: Tensor) -> Metrics:
         value = self.raw(self.net, inputs, real)
         loss = masked_mean(self.loss(value, target, old), weights)
         return self.descend(value - target, loss, taken=value, target=target, mask=weights)
