@@ -22,9 +22,13 @@ class NeighbourSettings(Section):
         "the neighbour_count nearest.",
     )
     neighbour_radius: float | None = Field(
-        None, gt=0, description="... in the world's units, between centres (battle's units see 9 far)."
+        None,
+        gt=0,
+        description="Of neighbours=radius: the farthest, in the world's units, between centres (battle: sight is 9).",
     )
-    neighbour_count: int | None = Field(None, ge=1, description="... how many nearest; at equal distance the first.")
+    neighbour_count: int | None = Field(
+        None, ge=1, description="How many are neighbours by neighbours=nearest; of equally near ones the first."
+    )
 
     @model_validator(mode="after")
     def _what_is_needed(self) -> NeighbourSettings:

@@ -220,7 +220,8 @@ def _sections(
     """Those of the run's parts and of its environment; what is wrong with either is told at once."""
     faults = Faults()
     with faults.collect():
-        sections = split(merged, models, elsewhere=dict.fromkeys(arguments.model_fields, NESTED) | elsewhere(models))
+        others = dict.fromkeys(arguments.model_fields, NESTED) | elsewhere(models, merged.values)
+        sections = split(merged, models, elsewhere=others)
     with faults.collect():
         env_args = validate(arguments, merged.values[NESTED], merged.origins, prefix=f"{NESTED}.")
     faults.end()

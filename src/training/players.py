@@ -106,23 +106,23 @@ def _shared(layers: Layers) -> Layers:
     return [layer for layer in layers if layer[0] == "default.yaml" or layer[0].startswith(("envs/", OWN_ENV))]
 
 
-def elsewhere(chosen: Mapping[str, type[BaseModel]]) -> dict[str, str]:
-    """Keys of parts that were not chosen -> the part."""
+def elsewhere(chosen: Mapping[str, type[BaseModel]], given: Mapping[str, Any]) -> dict[str, str]:
+    """Keys of parts that were not chosen -> the part; of several the first that reads most of the given keys."""
     own = {key for model in chosen.values() for key in model.model_fields}
-    found: dict[str, str] = {}
-    for registry, kind in ((learners.REGISTRY, "learner"), (controllers.REGISTRY, "controller (mac)")):
-        for name in registry:
-            for key in load(registry, name, kind).Settings.model_fields:
-                if key not in own:
-                    found.setdefault(key, f"the {kind} {name}")
-    return found
+    parts = [
+        (f"the {kind} {name}", load(registry, name, kind).Settings.model_fields.keys() - own)
+        for registry, kind in ((learners.REGISTRY, "learner"), (controllers.REGISTRY, "controller (mac)"))
+        for name in registry
+    ]
+    parts.sort(key=lambda part: -len(part[1] & given.keys()))
+    return {key: name for name, keys in reversed(parts) for key in keys}
 
 
 def _learning(plays: str, layers: Layers, prefix: str, run_keys: frozenset[str]) -> Player:
     merged = merge(layers, prefix)
     values = {key: value for key, value in merged.values.items() if key not in run_keys}
     classes, models = algorithm_models(values)
-    sections = split(Merged(values, merged.origins), models, elsewhere=elsewhere(models), prefix=prefix)
+    sections = split(Merged(values, merged.origins), models, elsewhere=elsewhere(models, values), prefix=prefix)
     return Player(plays=plays, classes=classes, origins=merged.origins, **sections)
 
 
@@ -168,7 +168,7 @@ def _frozen(
     model = {"controller": controller.Settings}
     read = {key: value for key, value in own.items() if key in controller.Settings.model_fields}
     merged = merge([("checkpoint", read), ("command line", words)], prefix)
-    sections = split(merged, model, elsewhere=elsewhere(model), prefix=prefix)
+    sections = split(merged, model, elsewhere=elsewhere(model, merged.values), prefix=prefix)
     return Player(plays=plays, classes={"controller": controller}, networks=folder, origins=merged.origins, **sections)
 
 

@@ -18,6 +18,7 @@ SPREAD = ["--config=qmix", "--env-config=spread", "with"]
 ASAE = ["--config=asae", "--env-config=spread", "with"]
 MAPPO = ["--config=mappo", "--env-config=spread", "with"]
 MAT = ["--config=mat", "--env-config=spread", "with"]
+MF_AC = ["--config=mf_ac", "--env-config=battle", "with"]
 GYMMA = ["--config=qmix", "--env-config=gymma", "with"]
 ZOO = ["--config=qmix", "--env-config=pettingzoo", "with"]
 
@@ -98,6 +99,16 @@ MISTAKES = {
         [*MAPPO, "action_selector=epsilon_greedy"],
         ["action_selector=epsilon_greedy", "ppo_learner", "give action_selector=soft_policies"],
     ),
+    "a radius without places": (
+        ["--config=mf_q", "--env-config=matrix_game", "with", "neighbours=radius", "neighbour_radius=2"],
+        ["neighbours=radius", "does not say where its agents are", "give neighbours=all"],
+    ),
+    "places of another state": (
+        [*MF_AC, "neighbours=nearest", "neighbour_count=2", "env_args.obs_instead_of_state=true"],
+        ["neighbours=nearest", "does not say where its agents are", "give neighbours=all"],
+    ),
+    "no radius": ([*MF_AC, "neighbours=radius"], ["neighbours=radius needs neighbour_radius", "or neighbours=all"]),
+    "a count for all": ([*MF_AC, "neighbour_count=2"], ["neighbour_count=2 belongs to neighbours=nearest"]),
     "half a schedule": (
         [*ASAE, "recommended=false", "entropy_anneal_time=9"],
         ["entropy_coef_finish", "entropy_anneal_time", "both"],
