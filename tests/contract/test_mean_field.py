@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from components import checkpoint
 from contract_helpers import Recorder
 from core.errors import UserError
 from envs.battle.battle import Battle
@@ -14,6 +15,7 @@ from envs.particle.simple_tag import SimpleTag
 from envs.particle.spread import Spread
 from envs.particle.spread_paper import SpreadPaper
 from runners.parallel_runner import Collection
+from training import snapshot
 from training.experiment import Experiment
 from training.options import resolve
 
@@ -165,10 +167,18 @@ def test_both_against_one_another(make):
     assert {team for _, team, _ in sink.learner_metrics} == {"predator", "prey"}
 
 
-def test_a_frozen_policy_acts_by_the_temperature_of_sampled_tests(make_experiment):
-    settings = make_experiment("mf_q", "evaluation_temperature=0.3").options.player.controller
-    changed = settings.model_copy(update=settings.frozen())
-    assert (changed.temperature_start, changed.temperature_finish) == (0.3, 0.3)
+def test_a_frozen_opponent_acts_at_the_temperature_of_sampled_tests(make, make_experiment, tmp_path):
+    first = make_experiment("mf_q", "env_args.n_teams=2", "team.blue.evaluation_temperature=0.3")
+    folder = checkpoint.save(tmp_path / "models", 0, snapshot.parts(first, sink={}, run=""))
+    second = Experiment(
+        resolve("iql", "toy", ["env_args.n_teams=2", "batch_size=4"], teams=[f"blue=checkpoint:{folder}"])
+    )
+    blue = second.controllers["blue"]
+    assert [blue.temperature(t) for t in (0, 10**6)] == [0.3, 0.3]
+    assert (blue.temperature.start, first.controllers["blue"].temperature.start) == (0.3, 1.0)
+    batch = second.runner.collect(second.controllers, 3, t_env=0)[0]["blue"]
+    assert (batch.last_actions("floats")[:, 1:].sum(-1) == 1).all()
+    second.close()
 
 
 def test_a_policy_by_distances_cannot_be_exported(make):

@@ -159,7 +159,7 @@ LIMITS = {"spread": ["env_args.time_limit=8"]}
 
 
 @pytest.mark.parametrize("env", ["matrix_game", "spread", "battle"])
-@pytest.mark.parametrize("algorithm", ["asae", "iql", "mat"])
+@pytest.mark.parametrize("algorithm", ["asae", "iql", "mat", "mf_q"])
 def test_the_same_seeds_give_the_same_episodes(here, pair, env, algorithm):
     """soft_policies, epsilon_greedy, and one draw for each agent; greedy and not."""
     one, many = pair(algorithm, env, *LIMITS.get(env, []))
