@@ -102,6 +102,47 @@ def n_step_returns(*, rewards: Tensor, discounts: Tensor, values: Tensor, n: int
     return returns
 
 
+def tree_backup(
+    *,
+    rewards: Tensor,
+    discounts: Tensor,
+    taken: Tensor,
+    expected: Tensor,
+    probs: Tensor,
+    lam: float,
+    n: int,
+    continues: Tensor,
+) -> Tensor:
+    """Tree backup of n steps (Precup, Sutton and Singh 2000): off-policy returns without behaviour probabilities.
+
+    y_t = q_t + sum_{l < n} (prod_{j < l} d_{t+j} c_{t+j}) (prod_{0 < j <= l} lam pi_{t+j}) delta_{t+l};
+    delta_t = r_t + d_t e_{t+1} - q_t
+
+    Args:
+        rewards, discounts, continues: as in :func:`lambda_returns`.
+        taken: [B, T, ...], values q of what was done.
+        expected: [B, T+1, ...], values e of the states under the present policy.
+        probs: [B, T, ...], pi of what was done, under the present policy.
+        lam: 0 gives one-step targets.
+        n: at least 1; from T on, to the end of the episode.
+
+    Returns:
+        [B, T, ...]
+    """
+    _check(rewards, discounts, expected, continues)
+    if n < 1:
+        raise ValueError(f"n must be at least 1, got {n}.")
+    delta = rewards + discounts * expected[:, 1:] - taken
+    following = torch.cat([probs[:, 1:], torch.zeros_like(probs[:, :1])], dim=1)
+    carry = lam * discounts * continues * following
+    if n >= rewards.shape[1]:
+        return taken + _reverse_accumulate(delta, carry)
+    total = delta
+    for _ in range(n - 1):
+        total = delta + carry * torch.cat([total[:, 1:], torch.zeros_like(total[:, :1])], dim=1)
+    return taken + total
+
+
 def _reverse_accumulate(base: Tensor, carry: Tensor) -> Tensor:
     """y_t = base_t + carry_t * y_{t+1}, y_T = 0, along axis 1."""
     base_t, carry_t = base.unbind(1), carry.unbind(1)

@@ -3,6 +3,7 @@
 REGISTRY: dict[str, str] = {
     "asae_learner": "learners.asae_learner:ASAELearner",
     "coma_learner": "learners.coma_learner:COMALearner",
+    "dop_learner": "learners.dop_learner:DOPLearner",
     "happo_learner": "learners.happo_learner:HAPPOLearner",
     "hatrpo_learner": "learners.hatrpo_learner:HATRPOLearner",
     "mat_dec_learner": "learners.mat_learner:MATDecLearner",

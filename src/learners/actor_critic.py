@@ -116,10 +116,19 @@ class ActorCriticLearner(BaseLearner):
 
     # -- the sequence ---------------------------------------------------------------------------------------------
 
-    def train(self, batch: EpisodeBatch, *, t_env: int) -> Metrics:
-        """One training iteration on the episodes that the present policy has just gathered."""
+    def train(self, batch: EpisodeBatch, *, t_env: int, replayed: EpisodeBatch | None = None) -> Metrics:
+        """One training iteration on the episodes that the present policy has just gathered.
+
+        Args:
+            batch: these.
+            t_env: environment steps when their gathering began.
+            replayed: others, from which a critic learns too where the learner ``rehearses``.
+        """
         log_pi = self.controller.log_policy(batch, t_env=t_env)
         it = self.freeze(batch, log_pi.detach())
+        if replayed is not None:
+            with torch.no_grad():
+                it = replace(it, replayed=self.see(replayed, self.controller.log_policy(replayed, t_env=t_env)))
         metrics = self.critic.before(it)
         advantages, more = self._credit(it, None)
         metrics.update(more)
@@ -211,7 +220,15 @@ class ActorCriticLearner(BaseLearner):
 
     def freeze(self, batch: EpisodeBatch, log_pi: Tensor) -> Iteration:
         """What stays fixed for this iteration; log_pi [B, T+1, A, U] is the behaviour policy."""
-        it = Iteration(
+        it = self.see(batch, log_pi)
+        if self.settings.active_masks:
+            it = replace(it, weights=it.active)
+        with torch.no_grad():
+            return replace(it, estimates=self.critic.estimate(it))
+
+    def see(self, batch: EpisodeBatch, log_pi: Tensor) -> Iteration:
+        """What the critic needs of episodes and of a policy [B, T+1, A, U] there."""
+        return Iteration(
             batch=batch,
             log_pi=log_pi,
             rewards=self.rewards(batch),
@@ -219,10 +236,6 @@ class ActorCriticLearner(BaseLearner):
             inputs=self.critic.inputs(batch),
             weights=batch.mask,
         )
-        if self.settings.active_masks:
-            it = replace(it, weights=it.active)
-        with torch.no_grad():
-            return replace(it, estimates=self.critic.estimate(it))
 
     def _credit(self, it: Iteration, log_pi: Tensor | None) -> tuple[Tensor, Metrics]:
         with torch.no_grad():

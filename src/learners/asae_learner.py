@@ -20,8 +20,8 @@ from estimators.credit import (
 )
 from estimators.masked import masked_mean
 from learners.counterfactual import CounterfactualLearner, CounterfactualSettings
-from learners.critics.joint_q import JointInputs
-from learners.critics.part import Iteration
+from learners.critics.joint_q import JointQ
+from learners.critics.part import Iteration, JointInputs
 from learners.proximal import ProximalLearner, ProximalSettings
 
 MOST = 100_000  # joint actions whose enumeration is still worth trying
@@ -44,6 +44,7 @@ class ASAELearner(ProximalLearner, CounterfactualLearner):
 
     Settings = ASAESettings
     controller: ASAEController
+    critic: JointQ
     settings: ASAESettings
     samples = True
 

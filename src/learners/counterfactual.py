@@ -1,4 +1,4 @@
-"""What COMA and ASAE share: a joint critic, credit from its values of joint actions, how advantages are scaled."""
+"""What COMA, ASAE and DOP share: credit from a critic's values of joint actions, how advantages are scaled."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from estimators.masked import masked_mean, masked_standardise
 from estimators.returns import continues_from_mask, residuals
 from learners.actor_critic import ActorCriticLearner, ActorCriticSettings
 from learners.base import LearnerSettings
-from learners.critics.joint_q import JointInputs, JointQ, JointQSettings
-from learners.critics.part import Iteration
+from learners.critics.joint_q import JointQ, JointQSettings
+from learners.critics.part import ActionValues, Iteration, JointInputs
 
 
-class CounterfactualSettings(JointQSettings, ActorCriticSettings):
-    """What COMA and ASAE read."""
+class CreditSettings(ActorCriticSettings):
+    """What every learner reads that takes credit from values of joint actions."""
 
     advantage: Literal["critic", "doubly_robust", "gae"] = Field(
         "critic",
@@ -29,13 +29,18 @@ class CounterfactualSettings(JointQSettings, ActorCriticSettings):
     )
     residual_lambda: float = Field(0.95, ge=0, le=1, description="lambda of the doubly robust residual.")
     residual_weight: float = Field(1.0, ge=0, description="Weight of the doubly robust residual.")
-    partner_ratio_bound: float = Field(
-        2.0, gt=1, description="With resync, the partners' ratio on the residual lies between 1 / bound and bound."
-    )
     standardise_advantages: bool = Field(
         False,
         description="advantage=critic: divide by their root mean square over available actions, not weighted by the "
         "policy, since what is left once it is certain is noise. doubly_robust: mean 0 and deviation 1 over the batch.",
+    )
+
+
+class CounterfactualSettings(JointQSettings, CreditSettings):
+    """What COMA and ASAE read."""
+
+    partner_ratio_bound: float = Field(
+        2.0, gt=1, description="With resync, the partners' ratio on the residual lies between 1 / bound and bound."
     )
 
 
@@ -62,19 +67,20 @@ class CounterfactualLearner(ActorCriticLearner):
     """
 
     Settings: type[LearnerSettings] = CounterfactualSettings
-    critic: JointQ
-    settings: CounterfactualSettings
+    critic: ActionValues
+    settings: CreditSettings
     samples = False
     """Whether advantages are means over samples, whose error is worth a metric."""
 
-    def __init__(self, spec: TeamSpec, settings: CounterfactualSettings, *others: Any, **named: Any) -> None:
+    def __init__(self, spec: TeamSpec, settings: CreditSettings, *others: Any, **named: Any) -> None:
         super().__init__(spec, settings, *others, **named)
         self.robust = settings.advantage != "critic"
         self.critic.fits_first = not self.robust
 
-    def make_critic(self) -> JointQ:
+    def make_critic(self) -> ActionValues:
         """Q(s, u), in groups as the actors."""
-        return JointQ(self, self.settings, self.controller.groups, self.controller.generators["learner"])
+        settings: Any = self.settings  # CounterfactualSettings, but for leaves with another critic
+        return JointQ(self, settings, self.controller.groups, self.controller.generators["learner"])
 
     # -- what a leaf states ---------------------------------------------------------------------------------------
 
@@ -181,6 +187,7 @@ class CounterfactualLearner(ActorCriticLearner):
             "residual_abs": masked_mean(residual.abs(), it.batch.mask),
         }
         if log_pi is not None:
-            bound = self.settings.partner_ratio_bound
+            settings: Any = self.settings  # of a leaf that re-estimates credit
+            bound = settings.partner_ratio_bound
             residual = residual * partner_ratio(log_pi, it.log_pi[:, :-1], it.batch.actions, bound=bound)
         return (residual if self.settings.advantage == "gae" else taken + residual), metrics

@@ -38,6 +38,7 @@ LEARNERS = {
     "mf_ac advantage=returns": ON_POLICY,
     "coma": ON_POLICY,
     "coma_pymarl": [*ON_POLICY, "epsilon_anneal_time=2000", "critic_updates=1"],
+    "dop": [*ON_POLICY, "epsilon_start=0.1", "epsilon_anneal_time=2000", "optimizer=adam", "normalise_weights=false"],
     "asae": ON_POLICY,
     "asae advantage=critic marginal=exact own_action=expected resync=true": ON_POLICY,
     "asae advantage=critic": ON_POLICY,

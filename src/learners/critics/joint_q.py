@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -11,11 +10,10 @@ from torch import Tensor
 
 from core.data import EpisodeBatch, Metrics, one_hots
 from core.kinds import UNIT
-from core.packing import Packing
 from estimators.credit import sample_joint
 from estimators.masked import masked_mean
 from learners.base import BaseLearner
-from learners.critics.part import CriticPart, CriticSettings, Iteration, mean_metrics
+from learners.critics.part import ActionValues, CriticSettings, Iteration, JointInputs, mean_metrics
 from modules.critics.counterfactual_critic import CounterfactualCritic
 
 
@@ -34,31 +32,7 @@ class JointQSettings(CriticSettings):
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class JointInputs:
-    """What the joint critic sees.
-
-    Attributes:
-        own: [B, T, A, O'], an agent's own part.
-        shared: [B, T, S'], what all agents share.
-        real: bool [B, T], rows that are no padding.
-    """
-
-    own: Tensor
-    shared: Tensor
-    real: Tensor
-
-    @property
-    def packing(self) -> Packing | None:
-        """The real rows."""
-        return Packing.of(self.real)
-
-    def __getitem__(self, steps: slice) -> JointInputs:
-        """Some of the time steps."""
-        return JointInputs(own=self.own[:, steps], shared=self.shared[:, steps], real=self.real[:, steps])
-
-
-class JointQ(CriticPart):
+class JointQ(ActionValues):
     """Q(s, (u^-a, .)) for all of an agent's own actions (Foerster et al. 2018).
 
     With ``critic_value_head``, Q(s, u) = V(s) + D(s, u) - E_pi D(s, .), where V is fitted to the targets and D to what
@@ -111,13 +85,7 @@ class JointQ(CriticPart):
         return self.net.enumerate(inputs.own, inputs.shared, partner_actions, packing=inputs.packing)
 
     def judged(self, inputs: JointInputs, expected: Tensor, taken: Tensor) -> tuple[Tensor, Tensor]:
-        """V of all rows and Q of the executed ones, from :meth:`q`'s mean under pi and its executed values.
-
-        Args:
-            inputs: of T + 1 rows.
-            expected: [B, T+1, A].
-            taken: [B, T, A].
-        """
+        """As :meth:`ActionValues.judged`; with a value head V is its."""
         if not self.settings.critic_value_head:
             return expected, taken
         values = self.net.value(inputs.own, inputs.shared, packing=inputs.packing).squeeze(-1)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from components.optimizer import Optimizer
 from components.target import Target
 from core.data import EpisodeBatch, Metrics
+from core.packing import Packing
 from estimators.masked import masked_mean
 from estimators.returns import continues_from_mask, lambda_returns, n_step_returns
 from learners.base import BaseLearner, LearnerSettings
@@ -50,6 +51,7 @@ class Iteration:
         inputs: what the critic sees (``CriticPart.inputs``).
         weights: bool, what counts in the actors' losses: steps [B, T], or decisions [B, T, A].
         estimates: what the critic says before it is fitted (``CriticPart.estimate``).
+        replayed: episodes that the critic learns from beside these, under the present policy; None: there are none.
         group: whose agents alone these are (``of_group``); None: all agents.
     """
 
@@ -60,6 +62,7 @@ class Iteration:
     inputs: Any
     weights: Tensor
     estimates: Any = None
+    replayed: Iteration | None = None
     group: int | None = None
 
     @property
@@ -84,12 +87,13 @@ class Iteration:
             weights=self.weights if self.weights.dim() == 2 else self.weights[:, :, agents],
             inputs=None,
             estimates=None,
+            replayed=None,
             group=group,
         )
 
     def episodes(self, rows: Rows) -> Iteration:
         """Some of the episodes (all for a slice, which is ``EVERY``)."""
-        return _rows(self, rows) if isinstance(rows, Tensor) else self
+        return _rows(replace(self, replayed=None), rows) if isinstance(rows, Tensor) else self
 
 
 def _rows(x: Any, rows: Rows) -> Any:
@@ -118,7 +122,7 @@ class CriticPart:
         self, learner: BaseLearner, settings: TargetSettings, groups: list[list[int]], *, lags: bool = True
     ) -> None:
         self.spec, self.device, self.critic = learner.spec, learner.device, settings
-        self.net = Grouped(self.make, groups).to(self.device)
+        self.net = self.make_net(groups).to(self.device)
         self.target = Target(self.net, settings.target_update_interval_or_tau) if lags else None
         self.optimizer = self.make_optimizer(learner)
 
@@ -126,6 +130,10 @@ class CriticPart:
         """Build what moves the networks."""
         own_lr = self.critic.critic_lr if isinstance(self.critic, CriticSettings) else None
         return learner.make_optimizer(list(self.net.parameters()), own_lr or self.critic.lr)
+
+    def make_net(self, groups: list[list[int]]) -> Any:
+        """Build the networks of all groups."""
+        return Grouped(self.make, groups)
 
     def make(self, agents: list[int]) -> nn.Module:
         """Build the network of a group of agents."""
@@ -194,6 +202,48 @@ class CriticPart:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore :meth:`state_dict`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class JointInputs:
+    """What critics of joint actions see.
+
+    Attributes:
+        own: [B, T, A, O'], an agent's own part.
+        shared: [B, T, S'], what all agents share.
+        real: bool [B, T], rows that are no padding.
+    """
+
+    own: Tensor
+    shared: Tensor
+    real: Tensor
+
+    @property
+    def packing(self) -> Packing | None:
+        """The real rows."""
+        return Packing.of(self.real)
+
+    def __getitem__(self, steps: slice) -> JointInputs:
+        """Some of the time steps."""
+        return JointInputs(own=self.own[:, steps], shared=self.shared[:, steps], real=self.real[:, steps])
+
+
+class ActionValues(CriticPart):
+    """A critic of what joint actions are worth."""
+
+    def q(self, inputs: JointInputs, joint_actions: Tensor) -> Tensor:
+        """Q of every own action beside the partners' actions: int64 [B, T, M, A] -> [B, T, A, M, U]."""
+        raise NotImplementedError
+
+    def judged(self, inputs: JointInputs, expected: Tensor, taken: Tensor) -> tuple[Tensor, Tensor]:
+        """V of all rows and Q of the executed ones, from :meth:`q`'s mean under pi and its executed values.
+
+        Args:
+            inputs: of T + 1 rows.
+            expected: [B, T+1, A].
+            taken: [B, T, A].
+        """
+        return expected, taken
 
 
 def mean_metrics(passes: list[Metrics]) -> Metrics:
