@@ -60,7 +60,7 @@ class MeanField:
         if settings.neighbours != "all" and not spec.positions:
             raise UserError(
                 f"neighbours={settings.neighbours}: this environment does not say where its agents are: give "
-                "neighbours=all."
+                "neighbours=all. (TeamSpec.positions of an environment of your own says it.)"
             )
 
     def __call__(self, last: Tensor, available: Tensor, state: Tensor) -> Tensor:
