@@ -199,17 +199,17 @@ class Team:
                 yield self._learn_again(self.replay, t_env=t_env)
 
     def _learn_once(self, batch: EpisodeBatch, *, t_env: int, guided: bool) -> Metrics:
-        replayed, lower = None, "lower batch_size_run"
-        if self.replay is not None and self.replay.can_sample(self.learner.settings.batch_size) and not guided:
-            replayed, lower = self.replay.sample(self.learner.settings.batch_size), f"{lower} or batch_size"
-        n_episodes = batch.n_episodes + (0 if replayed is None else replayed.n_episodes)
-        with enough_memory(f"learning from {n_episodes} episodes at once", lower):
+        n_replayed = 0
+        if self.replay is not None and not guided and self.replay.can_sample(self.learner.settings.batch_size):
+            n_replayed = self.learner.settings.batch_size
+        lower = "lower batch_size_run" + " or batch_size" * (n_replayed > 0)
+        with enough_memory(f"learning from {batch.n_episodes + n_replayed} episodes at once", lower):
             batch = batch.to(self.device)
             if guided:
                 return self.learner.imitate(batch, t_env=t_env, epochs=self.start.warm_start_epochs)
-            if replayed is None:
+            if self.replay is None or n_replayed == 0:
                 return self.learner.train(batch, t_env=t_env)
-            return self.learner.train(batch, t_env=t_env, replayed=replayed.to(self.device))
+            return self.learner.train(batch, t_env=t_env, replayed=self.replay.sample(n_replayed).to(self.device))
 
     def _learn_again(self, replay: Replay, *, t_env: int) -> Metrics:
         with enough_memory(f"learning from {self.learner.settings.batch_size} episodes at once", "lower batch_size"):

@@ -332,9 +332,8 @@ def test_one_agent_is_an_actor_critic_with_tree_backup(world):
     got = learner.critic.backups(it)
     for b in range(4):
         length = int(old.mask[b].sum())
-        y = None
+        y = None  # of the step behind
         for t in reversed(range(length)):  # Sutton and Barto 2018, eq. 7.16, with lambda on what was done
-            s, u = old.state[b, t].argmax(), old.actions[b, t, 0]
             following = old.state[b, t + 1].argmax()
             pi = it.log_pi[b, t + 1, 0].exp()
             value = 0.0 if bool(old.terminated[b, t]) else (pi * q[following]).sum()
@@ -343,7 +342,6 @@ def test_one_agent_is_an_actor_critic_with_tree_backup(world):
                 value = value + learner.settings.tb_lambda * pi[v] * (y - q[following, v])
             y = old.rewards[b, t, 0] + 0.9 * value
             torch.testing.assert_close(got[b, t, 0], y)
-            assert s >= 0 <= u
     own = make(world, spec=alone(world))
     inputs = own.critic.inputs(old)
     torch.testing.assert_close(own.critic.values(inputs).k, torch.ones(4, 4, 1))
@@ -365,6 +363,21 @@ def test_what_really_followed_is_added_to_exact_values(world, robust):
             torch.testing.assert_close(taken[b, t].detach(), joint.expand(2))
     metrics = learner.train(batch, t_env=0, replayed=world.some_batch(seed=1))
     assert float(metrics["residual_abs"]) > 0
+
+
+@pytest.mark.parametrize("kind", ["floats", "bytes"])
+def test_the_bias_is_learnt_where_it_is_asked_for(world, kind):
+    spec = replace(world.spec, obs_kind=kind, state_kind=kind)
+    learner = make(world, spec=spec, state_bias=True, normalise_weights=False)
+    batch = world.some_batch()
+    if kind == "bytes":
+        batch = replace(batch, obs=batch.obs.byte(), state=batch.state.byte())
+    before = {name: x.clone() for name, x in learner.critic.net.state_dict().items()}
+    learner.train(batch, t_env=0, replayed=batch)
+    after = learner.critic.net.state_dict()
+    assert {name for name in after if not torch.equal(after[name], before[name])} == set(before)
+    assert {name for name in after if name.startswith("bias.")}
+    assert not [name for name in make(world).critic.net.state_dict() if name.startswith("bias.")]
 
 
 def test_several_minibatches_leave_the_replayed_episodes_whole(world):
