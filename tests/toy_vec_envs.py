@@ -33,13 +33,15 @@ class ToyArgs(Section):
     kind: Kind = "floats"
     rounded: bool = False
     fail_every: int = 0
+    kinds: int = 0
 
 
 class ToyVecEnv:
     """Lengths 1..limit; "mixed": short episodes terminate, those that reach the limit are truncated.
 
     With two teams the second has one agent fewer, and its reward is minus the first team's. ``rounded`` floats are what
-    networks read of an image.
+    networks read of an image. With ``kinds`` agents are of so many
+    types, by turns: those of one are hinted alike; otherwise all differ.
     """
 
     Args = ToyArgs
@@ -80,6 +82,7 @@ class ToyVecEnv:
     def right_actions(self, seed, time, team):
         """Hash of everything: int64 [A]."""
         agents = np.arange(self.spec.teams[team].n_agents)
+        agents = agents % self.args.kinds if self.args.kinds else agents
         return (int(seed) % 1009 + 31 * time * (time + 1) + 17 * agents + 5 * team + agents * time) % N_ACTIONS
 
     def _observe(self, slot):

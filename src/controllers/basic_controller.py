@@ -31,8 +31,11 @@ class ControllerSettings(Section):
     obs_last_action: bool = Field(False, description="Give an agent its last action (one-hot) as input.")
     parameter_sharing: Sharing = Field(
         "full",
-        description="full: one network; none: one per agent; types: one per type of unit (battle, sc2); [0, 0, 1]: one "
-        "per group.",
+        description="full: one network; none: one per agent; types: one per type of unit (battle, sc2); seps: one per "
+        "group that SePS finds; [0, 0, 1]: one per group.",
+    )
+    seps_groups: dict[str, tuple[int, ...]] = Field(
+        {}, description="What seps has found, {team: group numbers}: written by a run for its checkpoints, never given."
     )
     action_selector: Literal["epsilon_greedy", "soft_policies"] = Field(
         "soft_policies", description="How actions are chosen from the network's output."
@@ -45,6 +48,12 @@ class ControllerSettings(Section):
     def frozen(self) -> dict[str, float]:
         """What of them is otherwise where a policy that does not learn acts: in training as in sampled tests."""
         return {"epsilon_start": self.evaluation_epsilon, "epsilon_finish": self.evaluation_epsilon}
+
+    def groups(self, team: TeamSpec) -> list[list[int]]:
+        """Which agents of a team share a network (:func:`modules.sharing.agent_groups`); a run of one team has one."""
+        found = self.seps_groups
+        own = found.get(team.name, next(iter(found.values())) if len(found) == 1 else ())
+        return agent_groups(self.parameter_sharing, team.n_agents, team.types, own)
 
 
 class BasicController:
@@ -83,7 +92,7 @@ class BasicController:
         )
         extra = spec.n_actions * settings.obs_last_action + spec.n_agents * settings.obs_agent_id
         self.input_dim = spec.obs_dim + extra + self.appended
-        self.groups = agent_groups(settings.parameter_sharing, spec.n_agents, spec.types)
+        self.groups = settings.groups(spec)
         self.agents = self.make_agents()
         self.begin(1)
 

@@ -29,6 +29,8 @@ SAME_LINE = FREE | MEASURING | PLACES | ELSEWHERE | TOLD | {
     "name", "env", "seed", "evaluate", "resume", "save_replay_buffer",
 }  # fmt: skip
 """What runs may differ in and still be seeds of one curve (name and env have their own place in a picture)."""
+FOUND = "seps_groups"
+"""What a run has found out, and nobody has asked for: it is not compared."""
 
 
 def different(saved: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
@@ -39,9 +41,11 @@ def different(saved: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tup
 
 
 def flattened(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings as Sacred records them, with dotted keys (``env_args.x``, ``team.prey.lr``)."""
+    """Settings as Sacred records them, with dotted keys (``env_args.x``, ``team.prey.lr``), without :data:`FOUND`."""
     plain = as_json(settings)
     while nested := [key for key, value in plain.items() if isinstance(value, dict)]:
         for key in nested:
-            plain |= {f"{key}.{inner}": value for inner, value in plain.pop(key).items()}
+            inside = plain.pop(key)
+            if key.rpartition(".")[2] != FOUND:
+                plain |= {f"{key}.{inner}": value for inner, value in inside.items()}
     return plain

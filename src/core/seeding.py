@@ -9,7 +9,18 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-PURPOSES = ("init", "train_env", "test_env", "explore", "test_policy", "learner", "replay", "render")
+PURPOSES = (
+    "init",
+    "train_env",
+    "test_env",
+    "explore",
+    "test_policy",
+    "learner",
+    "replay",
+    "render",
+    "seps_env",
+    "seps",
+)
 
 
 def _sequence(seed: int, purpose: str, *path: int) -> np.random.SeedSequence:

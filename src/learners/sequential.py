@@ -88,4 +88,6 @@ class SequentialLearner(AdvantageLearner):
 
 
 def _shown(sharing: Any) -> Any:
+    if sharing == "seps":
+        return "seps (which found one group)"
     return sharing if isinstance(sharing, str) else list(sharing)

@@ -12,19 +12,23 @@ from torch import Tensor, nn
 from core.errors import UserError
 from core.packing import Packing, packed
 
-Sharing = Literal["full", "none", "types"] | tuple[int, ...]
+Sharing = Literal["full", "none", "types", "seps"] | tuple[int, ...]
 
 
-def agent_groups(sharing: Sharing, n_agents: int, types: tuple[int, ...] = ()) -> list[list[int]]:
+def agent_groups(
+    sharing: Sharing, n_agents: int, types: tuple[int, ...] = (), found: tuple[int, ...] = ()
+) -> list[list[int]]:
     """Turn the setting ``parameter_sharing`` into lists of agents, one list per network.
 
     Args:
         sharing: the setting.
         n_agents: A.
         types: number of every agent's type; empty where the environment does not say.
+        found: number of every agent's group, as seps has found it; empty where it has not.
 
     Raises:
-        UserError: a list of group numbers whose length is not the number of agents; "types" where they are not known.
+        UserError: a list of group numbers whose length is not the number of agents; "types" or "seps" where they are
+            not known.
     """
     if sharing == "types":
         if not types:
@@ -33,6 +37,14 @@ def agent_groups(sharing: Sharing, n_agents: int, types: tuple[int, ...] = ()) -
                 f"none, or one group number for each of the {n_agents} agents, e.g. {[0] * (n_agents - 1) + [1]}."
             )
         sharing = types
+    if sharing == "seps":
+        if len(found) != n_agents:
+            known = f"those of {len(found)} agents are" if found else "none are"
+            raise UserError(
+                f"parameter_sharing=seps: a run finds the groups of its agents when it begins, and {known} known for "
+                f"these {n_agents}. Give one group number for each of them, e.g. {[0] * (n_agents - 1) + [1]}."
+            )
+        sharing = found
     if sharing == "full":
         return [list(range(n_agents))]
     if sharing == "none":

@@ -18,7 +18,7 @@ from observers.sink import Sink
 from runners.parallel_runner import Rewards
 from training.options import Options
 from training.room import make_runner
-from training.team import make_teams
+from training.team import make_grouped_teams
 
 TEST_SLOTS = 32  # environments at once in tests, at most
 
@@ -64,7 +64,7 @@ class Experiment:
             raise UserError(f"{s.env}: sizes differ from copy to copy: {self.spec} and {self.test_runner.spec}.")
         if (s.render or s.save_replay) and not (self.spec.can_render or self.spec.can_record):
             raise UserError(f"{s.env} cannot draw itself: leave out render and save_replay.")
-        self.teams = make_teams(self.options, self.spec, self.rewards)
+        self.options, self.teams = make_grouped_teams(self.options, self.runner, self.rewards)
         self.controllers = {name: team.controller for name, team in self.teams.items()}
 
     def make_runner(self, slots: int, purpose: str) -> Any:

@@ -15,15 +15,16 @@ from components import checkpoint
 from controllers.scripted_controller import ScriptedController
 from core.errors import UserError
 from core.registry import did_you_mean, load
-from core.settings import OWN_ENV, TEAM, Merged, Section, config_layer, config_name, config_names, is_path, merge, split
+from core.settings import OWN_ENV, TEAM, Merged, config_layer, config_name, config_names, is_path, merge, split
 from envs.scripted import SCRIPTED as SCRIPTS
+from learners.seps import SePSSettings
 from training.resuming import models_folder
 
 FROZEN, SCRIPTED = "checkpoint:", "scripted:"
 Layers = list[tuple[str, Mapping[str, Any]]]
 
 
-class StartSettings(Section):
+class StartSettings(SePSSettings):
     """How a team's learning begins."""
 
     warm_start: str = Field(

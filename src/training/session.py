@@ -25,6 +25,7 @@ from training import ending, snapshot
 from training.evaluation import Evaluation, Report
 from training.experiment import Experiment
 from training.filming import film
+from training.grouping import told
 from training.mirroring import Mirrors
 from training.options import Options, spec_of
 from training.provenance import provenance
@@ -286,7 +287,7 @@ class Session:
                     room = room.replace("episodes", asked) + "; a larger buffer_memory allows more"
                 rows["replay" if len(experiment.teams) == 1 else f"{name} replay"] = room
         rows["episodes"] = f"up to {experiment.spec.episode_limit} steps, {experiment.runner.env.n_envs} at once"
-        rows |= self.options.recommended | {"seed": s.seed}
+        rows |= told(self.options) | self.options.recommended | {"seed": s.seed}
         if s.label is not None:
             rows["label"] = s.label
         if self.loaded is not None:

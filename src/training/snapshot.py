@@ -13,11 +13,13 @@ from typing import Any
 from torch import nn
 
 from components import checkpoint
+from controllers.basic_controller import BasicController
 from core.comparing import different
 from core.errors import UserError, warn
 from core.settings import TEAM
 from learners.diverging import check_networks
 from training.experiment import Experiment
+from training.grouping import check_groups
 from training.options import Options
 from training.resuming import in_words, shape_differences
 from training.team import Team
@@ -88,6 +90,8 @@ def load_networks(experiment: Experiment, folder: Path, *, all_teams: bool = Fal
         if saved and team.learner is not None:
             _check_player(folder, saved, options, name)
             _check_algorithm(folder, there, here)
+        if saved and isinstance(team.controller, BasicController):
+            check_groups(folder, there, team.spec, team.controller.groups)
         known = shape_differences(there, here)
         for file, network in _networks(experiment, name):
             player = options.player_of(name)

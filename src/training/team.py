@@ -18,9 +18,11 @@ from core.errors import UserError
 from core.memory import enough_memory
 from core.protocols import Imitator
 from core.seeding import numpy_generator, torch_generator
+from core.settings import TEAM
 from envs.scripted import make_player
 from learners.diverging import check_updates
 from runners.parallel_runner import Rewards
+from training.grouping import any_groups, check_groups, groups_of, ungrouped, with_groups
 from training.options import Options, spec_of
 from training.players import Player, StartSettings, guide
 from training.resuming import shape_differences
@@ -38,6 +40,21 @@ def make_teams(options: Options, spec: EnvSpec, rewards: Rewards) -> dict[str, T
         team.name: Team(team, options, spec.episode_limit, rewards.dim(team), index=k, buffer=room.get(team.name))
         for k, team in enumerate(spec.teams)
     }
+
+
+def make_grouped_teams(options: Options, runner: Any, rewards: Rewards) -> tuple[Options, dict[str, Team]]:
+    """As :func:`make_teams`, finding groups of agents first where they are to be found (``parameter_sharing=seps``).
+
+    Returns:
+        the options with what was found, and the teams.
+
+    Raises:
+        UserError: as there; what does not fit is told before anything is gathered.
+    """
+    if teams := ungrouped(options, runner.spec):
+        make_teams(with_groups(options, any_groups(teams)), runner.spec, rewards)
+        options = with_groups(options, groups_of(options, teams, runner))
+    return options, make_teams(options, runner.spec, rewards)
 
 
 class Team:
@@ -109,14 +126,16 @@ class Team:
             settings = settings.model_copy(update=settings.frozen())
         made = player.classes["controller"](self.spec, settings, generators=generators, device=self.device)
         if player.networks is not None:
-            self._load_policy(made.agents, player.networks)
+            self._load_policy(made.agents, made.groups, player.networks)
         return made
 
-    def _load_policy(self, agents: nn.Module, folder: Path) -> None:
+    def _load_policy(self, agents: nn.Module, groups: list[list[int]], folder: Path) -> None:
         """Load the policy of this team from a checkpoint of another run."""
         s, own = self.options.experiment, f"{self.spec.name}_agent.th"
         name = own if (folder / own).exists() or not (folder / "agent.th").exists() else "agent.th"
-        known = shape_differences(checkpoint.read_settings(folder), self.options.flat())
+        saved = checkpoint.read_settings(folder)
+        check_groups(folder, saved.get(TEAM, {}).get(self.spec.name, saved), self.spec, groups)
+        known = shape_differences(saved, self.options.flat())
         checkpoint.load_network(agents, folder, name, what=f"the team '{self.spec.name}' of {s.env}", known=known)
 
     def _learner(self, player: Player, reward_dim: int) -> Any:
@@ -250,4 +269,5 @@ def check_parts(options: Options) -> None:
     """
     s = options.experiment
     rewards = Rewards(common=s.common_reward, scalarisation=s.reward_scalarisation)
-    make_teams(options, spec_of(options.classes["env"], options.env_args), rewards)
+    spec = spec_of(options.classes["env"], options.env_args)
+    make_teams(with_groups(options, any_groups(ungrouped(options, spec))), spec, rewards)

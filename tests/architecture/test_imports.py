@@ -80,7 +80,18 @@ def test_a_package_imports_only_what_lies_below_it(package):
 
 def test_a_run_is_a_ladder():
     """options -> ... -> session within training; main stands on it."""
-    ladder = ["resuming", "players", "layering", "options", "provenance", "room", "team", "experiment", "snapshot"]
+    ladder = [
+        "resuming",
+        "players",
+        "layering",
+        "options",
+        "provenance",
+        "room",
+        "grouping",
+        "team",
+        "experiment",
+        "snapshot",
+    ]
     ladder += ["mirroring", "filming", "evaluation", "ending", "session", "evaluating", "exporting"]
     folder = SOURCE / "training"
     assert set(ladder) == {path.stem for path in folder.glob("*.py")} - {"__init__"}
