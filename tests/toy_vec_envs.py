@@ -211,6 +211,9 @@ class Drawing:
     def restart(self, slots):
         self.time[slots] = 0
 
+    def played(self):
+        return None
+
     def act(self, step, *, t_env, greedy_policy=False):
         self.time += 1
         noise = self.generator.random(step.available.shape) + step.obs[..., :4] + np.sin(self.time)[:, None, None]

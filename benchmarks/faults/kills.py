@@ -50,13 +50,14 @@ class Chain:
         self.tally = Tally(in_save=0)
 
     def play(self, moments: list[Moment]) -> Tally:
-        """Play to the end; moments that came too late are moments of another run."""
+        """Play to the end; moments that came too late are moments of another run, half the seconds after its start."""
         self.tally.wanted = len(moments)
         reference = self._ground.reference(self._name)
         for number in range(3):
             if moments:
                 results = self._ground.place(f"{self._title}{'+' * number}")
                 moments = self._one(results, list(moments))
+                moments = [moment.sooner() for moment in moments[:1]] + moments[1:]
                 self._judge(results, reference)
         return self.tally
 

@@ -16,9 +16,12 @@ from components.schedules import LinearSchedule
 from controllers.graphs import Graph, Layout
 from core.data import EpisodeBatch, PolicyOutput, TeamSpec, TeamStep, one_hots, read_as
 from core.kinds import UNIT, Kind
+from core.packing import Packing
 from core.settings import Section
 from modules.agents.rnn_agent import RNNAgent
 from modules.sharing import Grouped, Sharing, agent_groups
+
+EVERY = slice(None)
 
 
 class ControllerSettings(Section):
@@ -68,10 +71,12 @@ class BasicController:
     Attributes:
         one_network: whether all agents are in one network without memory, so that neither ``parameter_sharing`` nor
             ``use_rnn`` is free.
+        n_policies: sub-policies of every agent.
         Settings: what it reads.
     """
 
     one_network = False
+    n_policies = 1
     Settings: type[ControllerSettings] = ControllerSettings
     FORGOTTEN: ClassVar[frozenset[str]] = frozenset({"_inputs", "_obs_input", "_last_action", "_hidden"})
 
@@ -106,8 +111,12 @@ class BasicController:
         """Of :meth:`inputs`."""
         return self.spec.obs_kind
 
-    def make_agents(self) -> Grouped:
+    def make_agents(self) -> Any:
         """Build the agents' networks: those who act, or others like them."""
+        return self.make_networks()
+
+    def make_networks(self) -> Grouped:
+        """Build one network for every group of agents."""
         return Grouped(self._make_agent, self.groups).to(self.device)
 
     def _make_agent(self, agents: list[int]) -> nn.Module:
@@ -188,6 +197,10 @@ class BasicController:
         values, self._hidden = self.agents.step(self._inputs, self._hidden)
         return select(values, available)
 
+    def played(self) -> np.ndarray | None:
+        """The sub-policies of the present episodes, int64 [N, A]; None where every agent has one."""
+        return None
+
     def inputs(self, batch: EpisodeBatch, *, group: int | None = None) -> Tensor:
         """The networks' inputs over whole episodes, of the observations' kind: [B, T+1, A, I].
 
@@ -208,9 +221,20 @@ class BasicController:
             parts.append(agent_id.expand(*batch.obs.shape[:2], -1, -1))
         return parts
 
+    def values(self, agents: Any, inputs: Tensor, batch: EpisodeBatch, rows: slice = EVERY) -> Tensor:
+        """What networks like the agents' say of some rows of a batch: [B, T', A, U].
+
+        Args:
+            agents: the networks, e.g. those that lag.
+            inputs: [B, T+1, A, I], of :meth:`inputs`.
+            batch: whose they are.
+            rows: which; from the first on, where networks have a memory.
+        """
+        return agents(inputs[:, rows], packing=Packing.of(batch.rows[:, rows]))
+
     def forward(self, batch: EpisodeBatch) -> PolicyOutput:
         """Run the networks over whole episodes."""
-        return PolicyOutput(values=self.agents(self.inputs(batch), packing=batch.packing))
+        return PolicyOutput(values=self.values(self.agents, self.inputs(batch), batch))
 
     def log_policy(self, batch: EpisodeBatch, *, t_env: int) -> Tensor:
         """Log-probabilities of the policy that acts at ``t_env``: [B, T+1, A, U]."""

@@ -36,6 +36,9 @@ class ScriptedController:
         stream = self.generators["test_policy" if t_env is None else "explore"]
         return self.script.act(step, stream)
 
+    def played(self) -> None:
+        """It has no sub-policies."""
+
     def state_dict(self) -> dict[str, Any]:
         """Random streams."""
         return {name: generator.bit_generator.state for name, generator in self.generators.items()}

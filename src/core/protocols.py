@@ -48,6 +48,10 @@ class Controller(Protocol):
         """Choose actions for all N slots: int64 [N, A]; ``t_env`` is None in tests."""
         ...
 
+    def played(self) -> np.ndarray | None:
+        """The sub-policies of the present episodes, int64 [N, A]; None where every agent has one."""
+        ...
+
     def forward(self, batch: EpisodeBatch) -> PolicyOutput:
         """Run the networks over whole episodes."""
         ...

@@ -53,6 +53,7 @@ class BaseLearner:
             of them as ``replayed`` once there are so many. Its settings are ``BufferSettings``.
         individual_rewards: whether it can learn from a reward for each agent.
         several_networks: whether it needs more than one network, so that ``parameter_sharing=full`` is refused.
+        ensembles: whether it can learn several sub-policies for each agent.
         Settings: what it reads.
 
     Raises:
@@ -63,6 +64,7 @@ class BaseLearner:
     rehearses = False
     individual_rewards = False
     several_networks = False
+    ensembles = False
     Settings: type[LearnerSettings] = LearnerSettings
 
     def __init__(

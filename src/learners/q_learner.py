@@ -21,6 +21,7 @@ from core.data import EpisodeBatch, Metrics, TeamSpec
 from core.errors import UserError
 from core.kinds import UNIT
 from core.packing import Packing, packed
+from core.settings import Section
 from estimators.masked import masked_mean
 from learners.base import LearnerSettings
 from learners.replayed import ReplayLearner, ReplaySettings
@@ -34,15 +35,15 @@ class ReplayedSettings(ReplaySettings):
     double_q: bool = Field(True, description="The online network chooses the action that the target network values.")
 
 
-class MonotoneSettings(ReplayedSettings):
-    """What QMIX's mixer reads beside that."""
+class MixerSettings(Section):
+    """What QMIX's mixer reads."""
 
     mixing_embed_dim: int = Field(32, ge=1, description="Width of QMIX's mixing layer.")
     hypernet_layers: Literal[1, 2] = Field(2, description="Layers of QMIX's hypernetworks.")
     hypernet_embed: int = Field(64, ge=1, description="Width of the hypernetworks' hidden layer.")
 
 
-class QLearnerSettings(MonotoneSettings):
+class QLearnerSettings(MixerSettings, ReplayedSettings):
     """What the value-based learner reads."""
 
     mixer: Literal["qmix", "vdn", "none", "qplex"] = Field(

@@ -252,6 +252,8 @@ class Collection:
         done, lost = slots[~failed], slots[failed]
         self.length[self.row[done]] = self.time[done]
         self.terminated[self.row[done]] = step.terminated[done]
+        for store, controller in zip(self.episodes, self.controllers, strict=True):
+            store.finish(self.row[done], done, controller.played())
         for slot in lost:
             for store in self.episodes:
                 store.clear(self.row[slot])

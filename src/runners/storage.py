@@ -9,6 +9,8 @@ import torch
 
 from core.data import EpisodeBatch, TeamSpec, TeamStep, episode_layout
 
+PER_EPISODE = frozenset({"returns", "policies"})  # arrays without a time axis
+
 Index = tuple[Any, Any]  # rows and time steps, or slices: what an assignment to [B, T, ...] takes
 
 
@@ -25,6 +27,9 @@ class Returns:
     def act(self, index: Index, actions: np.ndarray, rewards: np.ndarray) -> None:
         """See what they did and what it brought: int64 [K, A] and float32 [K, R]."""
         self.returns[index[0]] += rewards
+
+    def finish(self, rows: np.ndarray, slots: np.ndarray, policies: np.ndarray | None) -> None:
+        """See which sub-policies [N, A] these slots' agents have played, where there are several."""
 
     def clear(self, row: int) -> None:
         """Forget an episode that was dropped."""
@@ -54,6 +59,7 @@ class Episodes(Returns):
         self.obs, self.state = arrays["obs"], arrays.get("state")
         self.available, self.actions, self.rewards = arrays["available"], arrays["actions"], arrays["rewards"]
         self.available[:] = True
+        self.policies = np.zeros((n_episodes, team.n_agents), np.int64)  # from 1; 0 where agents have no several
 
     def observe(self, index: Index, step: TeamStep, source: Any) -> None:
         """Keep what the agents see."""
@@ -68,6 +74,11 @@ class Episodes(Returns):
         self.actions[index] = actions
         self.rewards[index] = rewards
 
+    def finish(self, rows: np.ndarray, slots: np.ndarray, policies: np.ndarray | None) -> None:
+        """Keep which sub-policies were played."""
+        if policies is not None:
+            self.policies[rows] = policies[slots] + 1
+
     def clear(self, row: int) -> None:
         """Forget an episode that was dropped."""
         super().clear(row)
@@ -80,12 +91,14 @@ class Episodes(Returns):
 
     def arrays(self) -> dict[str, np.ndarray]:
         """All that is kept; the first axis is B."""
-        kept = {"obs": self.obs, "available": self.available, "actions": self.actions, "rewards": self.rewards}
+        kept: dict[str, np.ndarray] = {"obs": self.obs, "available": self.available, "policies": self.policies}
+        kept |= {"actions": self.actions, "rewards": self.rewards}
         return super().arrays() | kept | ({} if self.state is None else {"state": self.state})
 
     def cut(self, n_steps: int) -> dict[str, np.ndarray]:
         """Without the rows behind ``n_steps``."""
-        return {name: array if name == "returns" else array[:, : n_steps + 1] for name, array in self.arrays().items()}
+        every = self.arrays().items()
+        return {name: array if name in PER_EPISODE else array[:, : n_steps + 1] for name, array in every}
 
     def batch(self, length: np.ndarray, terminated: np.ndarray) -> EpisodeBatch:
         """The episodes, cut to the longest.
@@ -111,4 +124,5 @@ class Episodes(Returns):
             rewards=take(self.rewards, n_steps),
             terminated=torch.from_numpy(ends),
             mask=torch.from_numpy(mask),
+            policies=torch.from_numpy(self.policies - 1) if self.policies.any() else None,
         )

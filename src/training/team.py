@@ -101,6 +101,7 @@ class Team:
                 reward_dim=reward_dim,
                 generator=numpy_generator(self.seed, "replay", index),
                 dtype=player.learner.buffer_dtype,
+                n_policies=self.controller.n_policies,
             )
 
     @property
@@ -144,6 +145,11 @@ class Team:
             return None
         try:
             make = player.classes["learner"]
+            if self.controller.n_policies > 1 and not make.ensembles:
+                raise UserError(
+                    f"policy_ensemble={self.controller.n_policies}: {player.learner.learner} learns one policy for "
+                    "every agent: give policy_ensemble=1; maddpg and facmac learn ensembles."
+                )
             made = make(self.spec, player.learner, self.controller, reward_dim=reward_dim, device=self.device)
             if not self.options.experiment.evaluate:
                 made.check_batches(self.options.experiment.batch_size_run)

@@ -236,7 +236,7 @@ def test_half_precision_keeps_three_digits_of_observations_and_states_and_the_re
     for one in (replay, whole):
         one.add(batch)
     half, full = replay.sample(3), whole.sample(3)
-    for key, value in vars(full).items():
+    for key, value in full.tensors().items():
         kept = getattr(half, key)
         assert kept.dtype == value.dtype
         if key in ("obs", "state"):

@@ -31,6 +31,11 @@ def controller_of(algorithm):
 ON_POLICY = [name for name in ALGORITHMS if learner_of(name).on_policy]
 
 
+# an algorithm with settings that give it other parts
+ENSEMBLES = ["maddpg policy_inference=true policy_ensemble=2", "maddpg_epymarl policy_ensemble=3 policy_inference=true",
+             "facmac policy_ensemble=2"]  # fmt: skip
+
+
 def iterate(experiment, n=3):
     sink = Recorder()
     for _ in range(n):
@@ -94,6 +99,9 @@ def test_no_algorithm_is_forgotten():
         "mf_q",
         "happo",
         "hatrpo",
+        "maddpg",
+        "maddpg_epymarl",
+        "facmac",
         "qplex",
         "qtran",
         "wqmix_cw",
@@ -180,10 +188,11 @@ def test_images_teach_what_their_floats_teach(make_experiment, algorithm, joint)
 
 
 @pytest.mark.parametrize("kind", ["floats", "image"])
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("algorithm", [*ALGORITHMS, *ENSEMBLES])
 def test_saved_and_loaded_runs_go_on_bit_for_bit(make_experiment, tmp_path, algorithm, kind):
     """Through files: networks, optimisers, targets, statistics, random streams and the replay buffer."""
-    words = [*grouped(algorithm, [0, 1, 0]), "target_update_interval_or_tau=3", f"env_args.kind={kind}"]
+    algorithm, *more = algorithm.split()
+    words = [*more, *grouped(algorithm, [0, 1, 0]), "target_update_interval_or_tau=3", f"env_args.kind={kind}"]
     first, second = make_experiment(algorithm, *words), make_experiment(algorithm, *words)
     iterate(first)
     parts = {}
@@ -210,11 +219,12 @@ def test_saved_and_loaded_runs_go_on_bit_for_bit(make_experiment, tmp_path, algo
         assert_equal(first.teams[team].state_dict(), second.teams[team].state_dict())
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("algorithm", [*ALGORITHMS, *ENSEMBLES])
 def test_tests_do_not_change_training(make_experiment, algorithm):
+    algorithm, *more = algorithm.split()
     runs = []
     for words in (["test_interval=1", "test_sampled=true", "test_nepisode=5"], ["test_nepisode=0"]):
-        experiment, sink = make_experiment(algorithm, "t_max=60", "save_model=false", *words), Recorder()
+        experiment, sink = make_experiment(algorithm, "t_max=60", "save_model=false", *words, *more), Recorder()
         experiment.run(sink, save=lambda: None)
         runs.append((weights(experiment), sink))
     assert_equal(runs[0][0], runs[1][0])
@@ -224,9 +234,10 @@ def test_tests_do_not_change_training(make_experiment, algorithm):
     assert {prefix for _, prefix, _ in runs[0][1].tests} == {"test_", "test_sampled_"}
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("algorithm", [*ALGORITHMS, *ENSEMBLES])
 def test_two_teams(make_experiment, algorithm):
-    experiment = make_experiment(algorithm, "env_args.n_teams=2")
+    algorithm, *more = algorithm.split()
+    experiment = make_experiment(algorithm, "env_args.n_teams=2", *more)
     before = weights(experiment)
     sink = iterate(experiment, 4)
     assert {team for _, team, _ in sink.learner_metrics} == {"red", "blue"}

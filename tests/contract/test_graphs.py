@@ -38,6 +38,9 @@ class Compared:
         for memory in self.memory:
             memory[slots] = 0
 
+    def played(self):
+        return None
+
     def act(self, step, *, t_env, greedy_policy=False):
         chosen = self.controller.act(step, t_env=t_env, greedy_policy=greedy_policy)
         for k, (graph, file) in enumerate(zip(self.graphs, self.files, strict=True)):

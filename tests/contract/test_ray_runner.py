@@ -185,7 +185,10 @@ def assert_same_runs(first, second):
             assert_same_stats(stats, expected)
 
 
-@pytest.mark.parametrize(("algorithm", "words"), [("asae", []), ("iql", ["batch_size=5", "buffer_size=10"])])
+@pytest.mark.parametrize(
+    ("algorithm", "words"),
+    [("asae", []), ("iql", ["batch_size=5", "buffer_size=10"]), ("maddpg", ["batch_size=5", "policy_ensemble=3"])],
+)
 def test_runs_on_ray_are_those_of_one_process(workers, pair, algorithm, words):
     one, many = pair(algorithm, "matrix_game", *words)
     expected = trained(one, 3)

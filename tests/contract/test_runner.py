@@ -28,6 +28,9 @@ class Scripted:
         self.time[slots] = 0
         self.restarts.append(slots.copy())
 
+    def played(self):
+        return None
+
     def act(self, step, *, t_env, greedy_policy=False):
         weight = np.arange(1, step.obs.shape[-1] + 1)
         wish = (np.abs(step.obs @ weight) * 10).astype(np.int64) + self.time[:, None]

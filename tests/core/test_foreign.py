@@ -21,8 +21,8 @@ DOCS = Path(__file__).parents[2] / "docs"
 ROWS = [
     ("algorithm", "iql_ns", "--config=iql with parameter_sharing=none"),
     ("algorithm", "mappo_ns", "--config=mappo_epymarl"),
-    ("algorithm", "maddpg", "maddpg is not there yet"),
-    ("algorithm", "maddpg_ns", "maddpg is not there yet"),
+    ("algorithm", "matd3", "matd3 is not there yet"),
+    ("algorithm", "maddpg_ns", "Give --config=maddpg_epymarl with parameter_sharing=none"),
     ("algorithm", "ow_qmix", "--config=wqmix_ow"),
     ("algorithm", "wqmix", "--config=wqmix_cw, or wqmix_ow"),
     ("algorithm", "mfac", "--config=mf_ac"),

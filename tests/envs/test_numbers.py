@@ -21,6 +21,9 @@ class Idle:
     def restart(self, slots):
         pass
 
+    def played(self):
+        return None
+
     def act(self, step, *, t_env, greedy_policy=False):
         return np.ones(step.available.shape[:2], np.int64)
 

@@ -20,13 +20,22 @@ class QMixer(nn.Module):
         hypernet_layers: 1 (linear) or 2 (one hidden layer).
         hypernet_embed: width of that hidden layer.
         unit: what stands for 1 in a state of bytes.
+        monotonic: false leaves the weights their signs (FACMAC's other mixer).
     """
 
     def __init__(
-        self, state_dim: int, n_agents: int, *, embed_dim: int, hypernet_layers: int, hypernet_embed: int, unit: int = 1
+        self,
+        state_dim: int,
+        n_agents: int,
+        *,
+        embed_dim: int,
+        hypernet_layers: int,
+        hypernet_embed: int,
+        unit: int = 1,
+        monotonic: bool = True,
     ) -> None:
         super().__init__()
-        self.embed_dim, self.hypernet_layers = embed_dim, hypernet_layers
+        self.embed_dim, self.hypernet_layers, self.monotonic = embed_dim, hypernet_layers, monotonic
         sizes = (n_agents * embed_dim, embed_dim)
         # the first layers of the four hypernetworks are one linear map of the state
         self.first_sizes = [
@@ -44,9 +53,11 @@ class QMixer(nn.Module):
         weight_1, weight_2, value, bias_1 = linear(self.first, state).split(self.first_sizes, dim=-1)
         if self.hypernet_layers == 2:
             weight_1, weight_2 = linear(self.weight_1, F.relu(weight_1)), linear(self.weight_2, F.relu(weight_2))
-        per_agent = weight_1.abs().unflatten(-1, (q.shape[-1], self.embed_dim))
+        if self.monotonic:
+            weight_1, weight_2 = weight_1.abs(), weight_2.abs()
+        per_agent = weight_1.unflatten(-1, (q.shape[-1], self.embed_dim))
         hidden = F.elu((q.unsqueeze(-1) * per_agent).sum(-2) + bias_1)
-        return (hidden * weight_2.abs()).sum(-1, keepdim=True) + linear(self.value, F.relu(value))
+        return (hidden * weight_2).sum(-1, keepdim=True) + linear(self.value, F.relu(value))
 
 
 class VDNMixer(nn.Module):

@@ -1,0 +1,76 @@
+"""FACMAC (Peng et al. 2021, arXiv 2003.06709) with discrete actions."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from core.data import EpisodeBatch
+from core.kinds import UNIT
+from core.packing import Packing, packed
+from learners.base import LearnerSettings
+from learners.maddpg_learner import BEFORE, ActionGradientSettings, MADDPGLearner
+from learners.q_learner import MixerSettings
+from modules.critics.action_critic import OwnActionCritic
+from modules.mixers.mixers import QMixer, VDNMixer
+from modules.sharing import Grouped
+
+
+class FACMACSettings(MixerSettings, ActionGradientSettings):
+    """What FACMAC reads."""
+
+    mixer: Literal["qmix", "vdn", "nonmonotonic"] = Field(
+        "qmix", description="How utilities make Q_tot; nonmonotonic is qmix with weights of any sign."
+    )
+
+
+class FACMACLearner(MADDPGLearner):
+    """MADDPG's actors against Q_tot(s, Q_1(o_1, u_1), ..., Q_A(o_A, u_A)).
+
+    The actors follow one gradient of Q_tot, in all their present actions at once.
+    """
+
+    individual_rewards = False
+    Settings: type[LearnerSettings] = FACMACSettings
+
+    def make_critics(self) -> dict[str, nn.Module]:
+        """Utilities and mixer."""
+        return {"critic": Grouped(self._make_utility, self.controller.groups), "mixer": self._make_mixer()}
+
+    def make_inference(self) -> None:
+        """Its agents know each other's policies."""
+
+    def values(self, net: Any, batch: EpisodeBatch, rows: slice, joint: Tensor, *acting: Tensor) -> Tensor:
+        """Q_tot of joint actions: [B, T, 1]; see :meth:`MADDPGLearner.values`."""
+        steps = Packing.of(batch.mask)
+        utilities = net["critic"](self._own(batch)[:, rows], joint, packing=steps).squeeze(-1)
+        return packed(steps, net["mixer"], utilities, batch.state[:, rows])
+
+    def improved(self, batch: EpisodeBatch, taken: Tensor, chosen: Tensor) -> Tensor:
+        """Q_tot of what all choose: [B, T, 1]."""
+        return self.values(self.net, batch, BEFORE, chosen)
+
+    def _make_utility(self, agents: list[int]) -> OwnActionCritic:
+        spec, width = self.spec, self.settings.critic_hidden_dim
+        own, unit = self.controller.input_dim, UNIT[spec.obs_kind]
+        return OwnActionCritic(own_dim=own, n_actions=spec.n_actions, hidden_dim=width, agents=agents, own_unit=unit)
+
+    def _make_mixer(self) -> nn.Module:
+        s: Any = self.settings
+        if s.mixer == "vdn":
+            return VDNMixer()
+        return QMixer(
+            self.spec.state_dim,
+            self.spec.n_agents,
+            embed_dim=s.mixing_embed_dim,
+            hypernet_layers=s.hypernet_layers,
+            hypernet_embed=s.hypernet_embed,
+            unit=UNIT[self.spec.state_kind],
+            monotonic=s.mixer == "qmix",
+        )
+
+    def _own(self, batch: EpisodeBatch) -> Tensor:
+        """What the agent sees, without memory: [B, T+1, A, I]."""
+        return self.controller.inputs(batch)

@@ -1,0 +1,284 @@
+"""MADDPG (Lowe et al. 2017, arXiv 1706.02275) with discrete actions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from components.action_selectors import policy_log_probs
+from components.replay import Replay
+from components.target import Target
+from controllers.basic_controller import EVERY, BasicController
+from core.data import EpisodeBatch, Metrics, TeamSpec, one_hots
+from core.errors import UserError
+from core.kinds import UNIT
+from core.packing import Packing
+from estimators.gumbel import gumbel_softmax, hard_of
+from estimators.masked import masked_mean
+from estimators.surrogates import entropy
+from learners.base import LearnerSettings
+from learners.policy_inference import InferenceSettings, PolicyInference
+from learners.q_learner import td_metrics
+from learners.replayed import ReplayLearner, ReplaySettings
+from modules.critics.action_critic import ActionCritic
+from modules.sharing import Grouped
+
+
+class ActionGradientSettings(ReplaySettings):
+    """What learners read whose actors follow a critic's gradient in their actions."""
+
+    batch_steps: int | None = Field(
+        None, ge=1, description="Steps per update instead of batch_size episodes, where networks have no memory."
+    )
+    critic_lr: float | None = Field(None, gt=0, description="The critic's learning rate; null is the actor's lr.")
+    critic_hidden_dim: int = Field(64, ge=1, description="Width of the critic's hidden layers.")
+    gumbel_temperature: float = Field(1.0, gt=0, description="Temperature of the Gumbel-softmax of the actors' draws.")
+    target_policy: Literal["sample", "greedy"] = Field(
+        "sample", description="The next actions in targets: draws from the lagging policies, or their best actions."
+    )
+    logit_penalty: float = Field(0.001, ge=0, description="Weight of the mean square of the policies' logits.")
+
+
+class MADDPGSettings(InferenceSettings, ActionGradientSettings):
+    """What MADDPG reads."""
+
+    obs_individual_obs: bool = Field(False, description="Give the critic the agent's own observation too.")
+
+
+class MADDPGLearner(ReplayLearner):
+    """Decentralised actors that follow the gradient of central critics Q_i(x, u_1, ..., u_A) in their own actions.
+
+    Critics learn r_i + d Q_i'(x', mu_1'(o_1'), ..., mu_A'(o_A')) (eq. 6). Actor i maximises Q_i(x, u_1, ..., mu_i(o_i),
+    ..., u_A) beside the others' actions of the replay (eq. 5), through a straight-through Gumbel-softmax.
+
+    Args:
+        spec: the team's sizes.
+        settings: the learner's section.
+        controller: whose agents are the actors.
+        reward_dim: R of the batches; with individual rewards each agent has a return of its own.
+        device: where the networks live.
+
+    Raises:
+        UserError: a controller whose agents are no independent policies that act by draws, or settings that contradict
+            each other.
+    """
+
+    individual_rewards = True
+    ensembles = True
+    Settings: type[LearnerSettings] = MADDPGSettings
+    settings: ActionGradientSettings
+
+    def __init__(
+        self,
+        spec: TeamSpec,
+        settings: ActionGradientSettings,
+        controller: BasicController,
+        *,
+        reward_dim: int = 1,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        super().__init__(spec, settings, reward_dim=reward_dim, device=device)
+        self.settings, self.controller = settings, controller
+        self._check()
+        self.critics = nn.ModuleDict(self.make_critics()).to(device)
+        self.inference = self.make_inference()
+        beliefs = {} if self.inference is None else {"beliefs": self.inference.net}
+        self.net = nn.ModuleDict({"agents": controller.agents, **self.critics, **beliefs})
+        self.target = Target(self.net, settings.target_update_interval_or_tau)
+        self.actor_optimizer = self.make_optimizer(list(controller.agents.parameters()), settings.lr)
+        self.critic_optimizer = self.make_optimizer(list(self.critics.parameters()), settings.critic_lr or settings.lr)
+
+    def _check(self) -> None:
+        s, acting = self.settings, self.controller.settings
+        if acting.action_selector != "soft_policies":
+            raise UserError(
+                f"action_selector={acting.action_selector}: {s.learner} explores by draws from its policies: give "
+                "action_selector=soft_policies."
+            )
+        if self.controller.one_network:
+            raise UserError(
+                f"mac={acting.mac}: its agents decide one after another, and are no policies of their own that "
+                f"{s.learner} could improve: give mac=ensemble_mac."
+            )
+        if self._steps is not None and s.q_lambda > 0:
+            raise UserError(
+                f"q_lambda={s.q_lambda:g} looks at the steps that follow, of which batch_steps={s.batch_steps} draws "
+                "none: give q_lambda=0, or batch_steps=null, which draws whole episodes."
+            )
+
+    # -- what a subclass may state otherwise --------------------------------------------------------------------------
+
+    def make_critics(self) -> dict[str, nn.Module]:
+        """The critics' networks, by the names of their files."""
+        return {"critic": Grouped(self._make_critic, self.controller.groups)}
+
+    def make_inference(self) -> PolicyInference | None:
+        """What agents learn of each other's policies."""
+        s = self._own_settings
+        return PolicyInference(self, s, self.controller) if s.policy_inference else None
+
+    def values(self, net: Any, batch: EpisodeBatch, rows: slice, joint: Tensor, *acting: Tensor) -> Tensor:
+        """Q of joint actions, [B, T, A, U] or what each agent supposes, [B, T, A, A, U], at T of the rows: [B, T, A].
+
+        Args:
+            net: the networks, or those that lag.
+            batch: whose rows they are.
+            rows: all but the first or all but the last.
+            joint: one-hot actions of all agents.
+            acting: [B, T, A, U], what every agent does itself instead.
+        """
+        own, state, packing = self._own(batch)[:, rows], batch.state[:, rows], Packing.of(batch.mask)
+        return net["critic"](own, state, joint, *acting, packing=packing).squeeze(-1)
+
+    def improved(self, batch: EpisodeBatch, taken: Tensor, chosen: Tensor) -> Tensor:
+        """What the actors maximise, [B, T, A]: by their own ``chosen`` actions beside those that the others took."""
+        return self.values(self.net, batch, BEFORE, taken, chosen)
+
+    # -- the update ---------------------------------------------------------------------------------------------------
+
+    @property
+    def _steps(self) -> int | None:
+        return None if self.controller.agents.recurrent else self.settings.batch_steps
+
+    def draw(self, replay: Replay) -> EpisodeBatch:
+        """Steps, or whole episodes for networks with memory."""
+        return super().draw(replay) if self._steps is None else replay.sample_steps(self._steps)
+
+    def observe(self, batch: EpisodeBatch) -> None:
+        """See newly gathered episodes once; approximations learn from these, the latest."""
+        super().observe(batch)
+        if self.inference is not None:
+            self.inference.latest = batch
+
+    def train(self, batch: EpisodeBatch, *, t_env: int) -> Metrics:
+        """One update of approximations, critics, actors and what lags, from what was drawn."""
+        inputs = self.controller.inputs(batch)
+        taken = F.one_hot(batch.actions, self.spec.n_actions).float()
+        metrics = {} if self.inference is None else self.inference.fit()
+        with torch.no_grad():
+            bootstrap = self.values(self.target.net, batch, BEHIND, self._following(batch, inputs))
+            target = self.targets_of(batch, bootstrap)
+        values = self.values(self.net, batch, BEFORE, taken)
+        loss = masked_mean((values - target) ** 2, batch.mask)
+        metrics |= {"critic_loss": loss.detach(), "critic_grad_norm": self.critic_optimizer.step(loss)}
+        metrics |= td_metrics(batch, values.detach(), target) | self._improve(batch, inputs, taken)
+        self.target.update()
+        return metrics
+
+    def _following(self, batch: EpisodeBatch, inputs: Tensor) -> Tensor:
+        """The next actions, one-hot, as the lagging policies have them: [B, T, A, U]; as each agent supposes them,
+        [B, T, A, A, U], where they infer each other's policies."""
+        following = self._decide(self.behind(self.target.net["agents"], batch, inputs), batch)
+        if self.inference is None:
+            return following
+        beliefs = self.inference.behind(self.target.net["beliefs"], batch, inputs)
+        return own_beside(following, self._decide(beliefs, batch))
+
+    def behind(self, agents: Any, batch: EpisodeBatch, inputs: Tensor) -> Tensor:
+        """What networks like the agents' say of the rows behind the steps: [B, T, A, U]."""
+        rows = EVERY if self.controller.agents.recurrent else BEHIND
+        return self.controller.values(agents, inputs, batch, rows)[:, -batch.n_steps :]
+
+    def _decide(self, logits: Tensor, batch: EpisodeBatch) -> Tensor:
+        """Actions of the rows behind the steps by logits [B, T, ..., A, U], one-hot."""
+        available = batch.available[:, 1:]
+        if logits.dim() > available.dim():
+            available = available.unsqueeze(2)
+        if self.settings.target_policy == "greedy":
+            return hard_of(logits.masked_fill(~available, -torch.inf))
+        return gumbel_softmax(logits, available, temperature=1.0, generator=self.controller.generators["learner"])
+
+    def _improve(self, batch: EpisodeBatch, inputs: Tensor, taken: Tensor) -> Metrics:
+        """One step of the actors; the critics stay as they are."""
+        s, available = self.settings, batch.available[:, :-1]
+        logits = self.controller.values(self.controller.agents, inputs, batch, BEFORE)
+        generator = self.controller.generators["learner"]
+        chosen = gumbel_softmax(logits, available, temperature=s.gumbel_temperature, generator=generator)
+        with frozen(self.critics):
+            pg_loss = -(decision_weights(batch, self.controller.n_policies) * self.improved(batch, taken, chosen)).sum()
+        squares = logits.square().masked_fill(~available, 0).sum(-1) / available.sum(-1)
+        loss = pg_loss + s.logit_penalty * masked_mean(squares, batch.mask)
+        grad_norm = self.actor_optimizer.step(loss)
+        with torch.no_grad():
+            log_pi = policy_log_probs(logits, available, 0.0)
+            metrics: Metrics = {"entropy": masked_mean(entropy(log_pi), batch.mask)}
+            metrics["pi_max"] = masked_mean(log_pi.exp().amax(-1), batch.mask)
+        return metrics | {"pg_loss": pg_loss.detach(), "agent_grad_norm": grad_norm}
+
+    # -- parts --------------------------------------------------------------------------------------------------------
+
+    @property
+    def _own_settings(self) -> MADDPGSettings:
+        """A subclass with other critics has not all of them."""
+        assert isinstance(self.settings, MADDPGSettings)
+        return self.settings
+
+    def _make_critic(self, agents: list[int]) -> ActionCritic:
+        spec, s = self.spec, self._own_settings
+        return ActionCritic(
+            shared_dim=spec.state_dim,
+            own_dim=spec.obs_dim * s.obs_individual_obs + spec.n_agents,
+            n_agents=spec.n_agents,
+            n_actions=spec.n_actions,
+            hidden_dim=s.critic_hidden_dim,
+            agents=agents,
+            shared_unit=UNIT[spec.state_kind],
+            own_unit=UNIT[spec.obs_kind],
+        )
+
+    def _own(self, batch: EpisodeBatch) -> Tensor:
+        """An agent's own part of the critic's input: [B, T+1, A, O']."""
+        spec, s = self.spec, self._own_settings
+        agent_id = one_hots(spec.n_agents, spec.obs_kind, self.device).expand(*batch.obs.shape[:2], -1, -1)
+        return torch.cat([batch.obs, agent_id], -1) if s.obs_individual_obs else agent_id
+
+    def networks(self) -> dict[str, nn.Module]:
+        """agent.th, critic.th and what else there is."""
+        return {"agent": self.controller.agents} | {name: self.net[name] for name in self.net if name != "agents"}
+
+    def optimizers(self) -> dict[str, Any]:
+        """Of actors, critics and approximations."""
+        more = {} if self.inference is None else {"inference_opt": self.inference.optimizer}
+        return {"agent_opt": self.actor_optimizer, "critic_opt": self.critic_optimizer} | more
+
+    def targets(self) -> dict[str, Target[Any]]:
+        """All lag together."""
+        return {"net": self.target}
+
+
+BEFORE, BEHIND = slice(None, -1), slice(1, None)
+
+
+def decision_weights(batch: EpisodeBatch, n_policies: int) -> Tensor:
+    """Weights of decisions in the actors' objective: [B, T, A], of sum 1.
+
+    Every sub-policy of every agent counts 1 / (K A) of it, in equal parts of the steps in which it was played (eq. 9).
+    """
+    real = batch.mask.unsqueeze(-1).expand(*batch.mask.shape, batch.actions.shape[-1]).float()
+    if n_policies == 1 or batch.policies is None:
+        return real / real.sum().clamp(min=1)
+    played = F.one_hot(batch.policies, n_policies).to(real.dtype)  # [B, A, K]
+    steps = torch.einsum("bta,bak->ak", real, played).clamp(min=1)
+    return real * (played / steps).sum(-1).unsqueeze(1) / (n_policies * real.shape[-1])
+
+
+def own_beside(own: Tensor, supposed: Tensor) -> Tensor:
+    """[B, T, A, U] in place of what agents suppose of themselves in [B, T, A, A, U]."""
+    own_place = torch.eye(own.shape[2], dtype=torch.bool, device=own.device).unsqueeze(-1)
+    return torch.where(own_place, own.unsqueeze(2), supposed)
+
+
+@contextmanager
+def frozen(net: nn.Module) -> Iterator[None]:
+    """Let gradients pass through a network, but not into it."""
+    net.requires_grad_(False)
+    try:
+        yield
+    finally:
+        net.requires_grad_(True)
