@@ -188,10 +188,10 @@ def _numbers(groups: list[list[int]]) -> list[int]:
 def told(options: Options) -> dict[str, str]:
     """A row of a run's header for every team with groups: {"groups": "3, by seps: 0 0 1 1 1 2"}; else nothing."""
     found = {}
-    for prefix, player in (("", options.player), *((name, one) for name, one in options.players.items())):
+    for player in (options.player, *options.players.values()):
         if player.start is not None and player.controller.parameter_sharing == "seps":
             for team, groups in player.controller.seps_groups.items():
-                several = len(player.controller.seps_groups) > 1 or prefix
+                several = len(player.controller.seps_groups) > 1 or options.players
                 row = f"{team} groups" if several else "groups"
                 found[row] = f"{len(set(groups))} of {len(groups)} agents, found by seps: {' '.join(map(str, groups))}"
     return found

@@ -16,11 +16,11 @@ from components import checkpoint
 from controllers.basic_controller import BasicController
 from core.comparing import different
 from core.errors import UserError, warn
-from core.settings import TEAM
+from core.settings import NESTED, TEAM
 from learners.diverging import check_networks
 from training.experiment import Experiment
 from training.grouping import check_groups
-from training.options import Options
+from training.options import RUN_KEYS, Options
 from training.resuming import in_words, shape_differences
 from training.team import Team
 
@@ -117,8 +117,10 @@ def _normalise_alike(there: Mapping[str, Any], here: Mapping[str, Any]) -> bool:
 def _of_team(settings: Mapping[str, Any], team: str) -> dict[str, Any]:
     """The settings as one team reads them; "name" is that of its algorithm."""
     own = dict(settings.get(TEAM, {}).get(team, {}))
-    name = {"name": own.pop("plays")} if own else {}
-    return {key: value for key, value in settings.items() if key != TEAM} | own | name
+    if not own:
+        return {key: value for key, value in settings.items() if key != TEAM}
+    run = {key: value for key, value in settings.items() if key in RUN_KEYS or key == NESTED}
+    return run | {"name": own.pop("plays")} | own
 
 
 def _check_player(folder: Path, saved: Mapping[str, Any], options: Options, team: str) -> None:

@@ -139,7 +139,7 @@ def test_print_config_takes_no_setting_for_its_word(cli):
         ("team.prey.lr", ["Learning rate"]),
         ("seed", ["a whole number, at least 0", "or null", "every run", "default.yaml"]),
         ("mixer", ["qmix or vdn or none", "vdn vdn"]),
-        ("parameter_sharing", ["full or none or types or a list of whole numbers", "controller basic_mac"]),
+        ("parameter_sharing", ["full or none or types or seps or a list of whole numbers", "controller basic_mac"]),
         ("env_args.local_ratio", ["environment spread", "spread 0.5"]),
         ("n_agents", ["env_args.n_agents", "environment spread", "environment spread_paper"]),
     ],

@@ -135,6 +135,8 @@ def test_players_of_both_teams(toy_env, tmp_path):
     snapshot.restore(second, folder)
     assert iterate(first) == iterate(second)
     assert equal(weights(first), weights(second))
+    rows = {"red groups": "2 of 3 agents, found by seps: 0 1 0", "blue groups": "2 of 2 agents, found by seps: 0 1"}
+    assert grouping.told(second.options) == rows
     first.close()
     second.close()
 

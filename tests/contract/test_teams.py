@@ -178,6 +178,17 @@ def trained(make_teams, tmp_path):
     return checkpoint.save(tmp_path / "models", experiment.t_env, snapshot.parts(experiment, sink={}, run=""))
 
 
+def test_networks_of_both_teams_are_loaded_whatever_the_other_team_keeps(make_teams, tmp_path):
+    """mappo has statistics of its values, which come with them; iql has none, and is asked for none."""
+    players = {"blue": "iql"}
+    first = make_teams("mappo", players)
+    iterate(first)
+    folder = checkpoint.save(tmp_path / "models", first.t_env, snapshot.parts(first, sink={}, run=""))
+    second = make_teams("mappo", players, "seed=2")
+    snapshot.load_networks(second, folder)
+    assert all(equal(weights(first, team), weights(second, team)) for team in ("red", "blue"))
+
+
 def test_a_frozen_opponent_is_the_checkpoints_policy_and_never_changes(make_teams, trained):
     experiment = make_teams("qmix", {"blue": f"checkpoint:{trained}"})
     blue = experiment.teams["blue"]
