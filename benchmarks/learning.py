@@ -2,6 +2,7 @@
 
     python benchmarks/learning.py matrix spread lbf --seeds 3 --jobs 2
     python benchmarks/learning.py spread --algorithms qmix vdn with t_max=2000000    # words for all runs
+    python benchmarks/learning.py battle --tasks 2s3z --algorithms dop maddpg        # some of its tasks
 
 A run that has completed already with the same settings is not repeated, an interrupted one is continued.
 Results lie under results/learning/<group>; the pictures beside them.
@@ -27,10 +28,16 @@ from studies.runs import Run
 
 ROOT = Path(__file__).resolve().parent.parent
 ALGORITHMS = ("asae", "coma", "iql", "vdn", "qmix")
-# a game's steps where an algorithm needs others
-LONGER = {("climbing", name): ("t_max=500000",) for name in ("asae", "coma", "coma_tuned")}
+# a game's words where an algorithm needs others: steps, and exploration throughout for what looks for the best corner
+MORE = {("climbing", name): ("t_max=500000",) for name in ("asae", "coma", "coma_tuned")}
+MORE |= {
+    (game, name): ("epsilon_finish=1.0",)
+    for game in ("climbing", "qtran")
+    for name in ("qtran", "qplex", "wqmix_cw", "wqmix_ow")
+}
 SAMPLED = "test_sampled_return_mean"
 METRICS = {
+    "chase": ("test_predator_return_mean", "test_prey_return_mean"),
     "battle": ("test_battle_won_mean",),
     "battle-hard": ("test_battle_won_mean",),
     "lbf": ("test_return_mean", SAMPLED),
@@ -76,6 +83,7 @@ TASKS: dict[str, list[tuple[str, tuple[str, ...]]]] = {
         ("matrix_game", ("env_args.game=penalty", "env_args.k=0", "t_max=50000", "test_interval=5000")),
         ("matrix_game", ("env_args.game=climbing", "t_max=100000", "test_interval=10000")),
         ("matrix_game", ("env_args.game=two_step", "t_max=20000", "test_interval=1000")),
+        ("matrix_game", ("env_args.game=qtran", "t_max=50000", "test_interval=5000")),
     ],
     "spread": [("spread", SPREAD)],
     "spread-long": [("spread", tuple(LONG.split()))],
@@ -86,12 +94,14 @@ TASKS: dict[str, list[tuple[str, tuple[str, ...]]]] = {
 }
 
 
-def runs(group: str, seeds: int, algorithms: Sequence[str]) -> Iterator[Run]:
-    """The runs of one group."""
+def runs(group: str, seeds: int, algorithms: Sequence[str], tasks: Sequence[str]) -> Iterator[Run]:
+    """The runs of one group; of the tasks that are named by a word's value, where any is."""
     for environment, words in TASKS[group]:
+        if tasks and not {word.partition("=")[2] for word in words} & set(tasks):
+            continue
         for seed in range(1, seeds + 1):
             for algorithm in algorithms:
-                settings = (f"seed={seed}", *words, *LONGER.get((words[0].partition("=")[2], algorithm), ()))
+                settings = (f"seed={seed}", *words, *MORE.get((words[0].partition("=")[2], algorithm), ()))
                 panel = f"{group}: {' '.join(words)}"
                 yield Run(panel=panel, line=algorithm, config=algorithm, env=environment, words=settings)
 
@@ -105,16 +115,36 @@ def ablation(seeds: int, lines: Sequence[str]) -> Iterator[Run]:
                 yield Run(panel=f"ablation: {environment}", line=line, config="asae", env=environment, words=settings)
 
 
+def chase(seeds: int) -> Iterator[Run]:
+    """Both teams by maddpg, three a side, who know each other's policies or infer them."""
+    words = ("env_args.n_predators=3", "env_args.n_preys=3", "t_max=1000000", "test_interval=100000")
+    inferring = ("policy_inference=true", "team.prey.policy_inference=true")
+    for seed in range(1, seeds + 1):
+        for line, more in (("known policies", ()), ("inferred policies", inferring)):
+            yield Run(
+                panel="chase", line=line, config="maddpg", env="predator_prey", teams=("prey=maddpg",),
+                words=(f"seed={seed}", *words, "team.prey.gamma=0.98", *more),
+            )  # fmt: skip
+
+
+def made(group: str, args: argparse.Namespace) -> Iterator[Run]:
+    """The runs of a group that are asked for."""
+    if group == "ablation":
+        return ablation(args.seeds, args.lines)
+    return chase(args.seeds) if group == "chase" else runs(group, args.seeds, args.algorithms, args.tasks)
+
+
 def learn(group: str, args: argparse.Namespace, words: Sequence[str]) -> list[str]:
     """Run one group, then draw it; messages of runs that failed."""
     folder = ROOT / "results" / "learning" / group
-    made = ablation(args.seeds, args.lines) if group == "ablation" else runs(group, args.seeds, args.algorithms)
-    found, todo = RunSet(folder, also=args.also), [replace(run, words=(*run.words, *words)) for run in made]
+    todo = [replace(run, words=(*run.words, *words)) for run in made(group, args)]
+    found = RunSet(folder, also=args.also)
     with found.locked():
         failures = found.play(todo, jobs=args.jobs)
     done = [str(path) for path in map(found.completed, todo) if path is not None]
-    for metric in METRICS.get(group, ("test_return_mean",)) if done else ():
-        out = f"{folder}_sampled.png" if metric == SAMPLED else f"{folder}.png"
+    first, *others = METRICS.get(group, ("test_return_mean",))
+    for metric in (first, *others) if done else ():
+        out = f"{folder}.png" if metric == first else f"{folder}_{metric.split('_')[1]}.png"
         drawn = ["--center", "median", "--metric", metric, "--table", "--out", out]
         subprocess.run([sys.executable, "src/plot.py", *done, *drawn], cwd=ROOT, check=True)
     return failures
@@ -123,7 +153,8 @@ def learn(group: str, args: argparse.Namespace, words: Sequence[str]) -> list[st
 def main() -> int:
     """Run the groups, then draw them."""
     cli = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    cli.add_argument("groups", nargs="+", choices=[*TASKS, "ablation"])
+    cli.add_argument("groups", nargs="+", choices=[*TASKS, "ablation", "chase"])
+    cli.add_argument("--tasks", nargs="+", default=[], help="maps or games of the groups: 2s3z climbing")
     cli.add_argument("--algorithms", nargs="+", default=ALGORITHMS)
     cli.add_argument("--lines", nargs="+", choices=ABLATION, default=list(ABLATION), help="of the group ablation")
     cli.add_argument("--seeds", type=int, default=3)
