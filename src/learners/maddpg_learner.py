@@ -119,9 +119,9 @@ class MADDPGLearner(ReplayLearner):
         return {"critic": Grouped(self._make_critic, self.controller.groups)}
 
     def make_inference(self) -> PolicyInference | None:
-        """What agents learn of each other's policies."""
-        s = self._own_settings
-        return PolicyInference(self, s, self.controller) if s.policy_inference else None
+        """What agents learn of each other's policies; nothing in a team of one among several teams."""
+        s, alone = self._own_settings, self.spec.n_agents == 1 and self.spec.name != "agents"
+        return PolicyInference(self, s, self.controller) if s.policy_inference and not alone else None
 
     def values(self, net: Any, batch: EpisodeBatch, rows: slice, joint: Tensor, *acting: Tensor) -> Tensor:
         """Q of joint actions, [B, T, A, U] or what each agent supposes, [B, T, A, A, U], at T of the rows: [B, T, A].

@@ -29,7 +29,7 @@ from modules.mixers.mixers import IndependentMixer, QMixer, VDNMixer
 from modules.mixers.qplex import DuplexMixer
 
 
-class ReplayedSettings(ReplaySettings):
+class DoubleQSettings(ReplaySettings):
     """What those read that bootstrap from greedy actions."""
 
     double_q: bool = Field(True, description="The online network chooses the action that the target network values.")
@@ -43,7 +43,7 @@ class MixerSettings(Section):
     hypernet_embed: int = Field(64, ge=1, description="Width of the hypernetworks' hidden layer.")
 
 
-class QLearnerSettings(MixerSettings, ReplayedSettings):
+class QLearnerSettings(MixerSettings, DoubleQSettings):
     """What the value-based learner reads."""
 
     mixer: Literal["qmix", "vdn", "none", "qplex"] = Field(
@@ -186,7 +186,7 @@ class QLearner(ReplayLearner):
 
         @cache
         def following() -> Tensor:
-            assert isinstance(self.settings, ReplayedSettings)
+            assert isinstance(self.settings, DoubleQSettings)
             return greedy(q[:, 1:].detach() if self.settings.double_q else lagging(), batch.available[:, 1:])
 
         steps = Packing.of(batch.mask)

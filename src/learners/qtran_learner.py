@@ -14,12 +14,12 @@ from core.kinds import UNIT
 from core.packing import packed
 from estimators.masked import masked_mean
 from learners.base import LearnerSettings
-from learners.q_learner import QLearner, ReplayedSettings, Seen, chosen, td_metrics
+from learners.q_learner import DoubleQSettings, QLearner, Seen, chosen, td_metrics
 from modules.agents.rnn_agent import RNNAgent
 from modules.critics.joint_q import JointQ
 
 
-class QTRANSettings(ReplayedSettings):
+class QTRANSettings(DoubleQSettings):
     """What QTRAN reads."""
 
     qtran: Literal["base", "alt"] = Field(

@@ -14,11 +14,11 @@ from core.kinds import UNIT
 from core.packing import packed
 from estimators.masked import masked_mean
 from learners.base import LearnerSettings
-from learners.q_learner import MixerSettings, QLearner, ReplayedSettings, Seen, chosen, td_metrics
+from learners.q_learner import DoubleQSettings, MixerSettings, QLearner, Seen, chosen, td_metrics
 from modules.mixers.central import CentralMixer
 
 
-class WQMIXSettings(MixerSettings, ReplayedSettings):
+class WQMIXSettings(MixerSettings, DoubleQSettings):
     """What weighted QMIX reads."""
 
     mixer: Literal["qmix", "vdn"] = Field("qmix", description="How the agents' values make Q_tot.")

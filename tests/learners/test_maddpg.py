@@ -330,6 +330,14 @@ def test_one_agent_has_nobody_to_infer(world):
         MADDPGLearner(spec, MADDPGSettings(learner="maddpg_learner", policy_inference=True), controller)
 
 
+def test_a_team_of_one_among_several_teams_infers_nobody(world):
+    spec = dataclasses.replace(world.spec, n_agents=1, name="prey")
+    controller = EnsembleController(spec, EnsembleSettings(use_rnn=False), generators=world.generators())
+    learner = MADDPGLearner(spec, MADDPGSettings(learner="maddpg_learner", policy_inference=True), controller)
+    assert learner.inference is None
+    assert set(learner.networks()) == {"agent", "critic"}
+
+
 def test_settings_that_contradict_each_other(world):
     with pytest.raises(UserError, match=r"q_lambda=0\.8 looks at the steps that follow, of which batch_steps=16 draws"):
         make(world, batch_steps=16, q_lambda=0.8)
