@@ -253,6 +253,56 @@ def test_logits_are_pulled_to_zero_over_available_actions_only(world):
     assert (gradient.sign() == learner.controller.agents.values.sign())[used].sum() >= used.sum() - 2  # after one step
 
 
+class FirstEntry(nn.Module):
+    """The utility of an action is its first entry."""
+
+    def forward(self, own, joint, packing=None):
+        return joint[..., :1]
+
+
+class GameMixer(nn.Module):
+    def forward(self, q, state):
+        return Game().value(q[..., 0], q[..., 1]).unsqueeze(-1)
+
+
+def test_facmacs_actors_follow_all_present_actions(world):
+    """The quadratic game at (0.2, 0.5): (0.4, 0.6), whatever the replay holds; the step raises Q_tot."""
+    learner = make(world, "facmac")
+    learner.net["critic"], learner.net["mixer"] = FirstEntry(), GameMixer()
+    batch, chosen = world.some_batch(), torch.zeros(4, 3, 2, 3)
+    chosen[..., 0] = torch.tensor([0.2, 0.5])
+    chosen.requires_grad_()
+    before = learner.improved(batch, torch.ones_like(chosen), chosen)
+    before.sum().backward()
+    torch.testing.assert_close(chosen.grad[0, 0, :, 0], torch.tensor([0.4, 0.6]))
+    after = learner.improved(batch, torch.ones_like(chosen), chosen.detach() + 0.1 * chosen.grad)
+    assert (after > before).all()
+
+
+def test_facmacs_gradient_is_that_of_differences(world):
+    learner, batch = make(world, "facmac").net.double(), world.some_batch()
+    state, own = batch.state[:1, :1].double(), batch.obs[:1, :1].double()
+    actions = torch.rand(1, 1, world.A, world.U, dtype=torch.float64, requires_grad=True)
+
+    def total(joint):
+        return learner["mixer"](learner["critic"](own, joint).squeeze(-1), state)
+
+    assert torch.autograd.gradcheck(total, actions)
+
+
+@pytest.mark.parametrize(("mixer", "fits"), [("qmix", False), ("nonmonotonic", True)])
+def test_products_of_actions_need_a_mixer_that_is_not_monotonic(world, mixer, fits):
+    """Payoffs 1 where both do the same, -1 elsewhere: no function that rises in utilities has them."""
+    learner = make(world, "facmac", mixer=mixer, critic_lr=0.01, tables=False, seed=1)
+    batch = world.batch([[0, 1]] * 4, [1] * 4, [True] * 4, masked=False)
+    batch.actions[:, 0] = torch.tensor([[0, 0], [0, 1], [1, 0], [1, 1]])
+    batch.rewards[:, 0, 0] = torch.tensor([1.0, -1, -1, 1])
+    for _ in range(600):
+        metrics = learner.train(batch, t_env=0)
+    assert (metrics["critic_loss"] < 0.05) == fits
+    assert fits or metrics["critic_loss"] > 0.3
+
+
 # -- inference --------------------------------------------------------------------------------------------------------
 
 
