@@ -75,7 +75,6 @@ class Replay:
         n_policies: int = 1,
     ) -> None:
         self.spec = spec
-        self.n_policies = n_policies
         self.capacity = capacity
         self.generator = generator
         self.size = 0
@@ -109,15 +108,10 @@ class Replay:
         self.arrays["length"][rows] = length
         self.arrays["terminated"][rows] = batch.terminated.any(1).numpy()
         if "policies" in self.arrays:
-            self.arrays["policies"][rows] = self._played(batch)
+            assert batch.policies is not None, "where agents have several, it is known which they played"
+            self.arrays["policies"][rows] = batch.policies.numpy()
         self.position = int((self.position + batch.n_episodes) % self.capacity)
         self.size = min(self.size + batch.n_episodes, self.capacity)
-
-    def _played(self, batch: EpisodeBatch) -> np.ndarray:
-        """Sub-policies [B, A]; drawn, where who gathered (a guide) has none."""
-        if batch.policies is not None:
-            return batch.policies.numpy()
-        return self.generator.integers(self.n_policies, size=(batch.n_episodes, self.spec.n_agents))
 
     def not_finite(self) -> list[str]:
         """Names of the arrays that hold nan or infinities; reads all of them."""

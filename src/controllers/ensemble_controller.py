@@ -22,7 +22,7 @@ class EnsembleSettings(ControllerSettings):
     """What a controller of ensembles reads."""
 
     policy_ensemble: int = Field(
-        1, ge=1, description="Sub-policies of every agent; each draws one at the start of an episode."
+        1, ge=1, le=1000, description="Sub-policies of every agent; each draws one at the start of an episode."
     )
 
 

@@ -152,7 +152,7 @@ def shape_differences(saved: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     found = different(saved, now) if saved else {}
     arguments = () if "env" in found else ("env_args.",)
     sizes = ("hidden", "n_blocks", "n_heads", "hypernet", "mixing")
-    shape = (*sizes, "use_rnn", "obs_", "critic_", "parameter_", *arguments)
+    shape = (*sizes, "use_rnn", "obs_", "critic_", "parameter_", "policy_", *arguments)
     shapeless = ("critic_lr", "critic_update")
     return in_words(
         {

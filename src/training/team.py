@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from core.errors import UserError
 from core.memory import enough_memory
 from core.protocols import Imitator
 from core.seeding import numpy_generator, torch_generator
-from core.settings import TEAM
+from core.settings import NESTED, TEAM
 from envs.scripted import make_player
 from learners.diverging import check_updates
 from runners.parallel_runner import Rewards
@@ -127,17 +128,20 @@ class Team:
             settings = settings.model_copy(update=settings.frozen())
         made = player.classes["controller"](self.spec, settings, generators=generators, device=self.device)
         if player.networks is not None:
-            self._load_policy(made.agents, made.groups, player.networks)
+            self._load_policy(made, player.networks)
         return made
 
-    def _load_policy(self, agents: nn.Module, groups: list[list[int]], folder: Path) -> None:
+    def _load_policy(self, made: Any, folder: Path) -> None:
         """Load the policy of this team from a checkpoint of another run."""
         s, own = self.options.experiment, f"{self.spec.name}_agent.th"
         name = own if (folder / own).exists() or not (folder / "agent.th").exists() else "agent.th"
-        saved = checkpoint.read_settings(folder)
-        check_groups(folder, saved.get(TEAM, {}).get(self.spec.name, saved), self.spec, groups)
-        known = shape_differences(saved, self.options.flat())
-        checkpoint.load_network(agents, folder, name, what=f"the team '{self.spec.name}' of {s.env}", known=known)
+        saved, now = checkpoint.read_settings(folder), self.options.flat()
+        there = saved | saved.get(TEAM, {}).get(self.spec.name, {})
+        check_groups(folder, there, self.spec, made.groups)
+        here = made.settings.model_dump(mode="json") | {key: now[key] for key in ("env", NESTED)}
+        both = [key for key in here if key in there]
+        known = shape_differences({key: there[key] for key in both}, {key: here[key] for key in both})
+        checkpoint.load_network(made.agents, folder, name, what=f"the team '{self.spec.name}' of {s.env}", known=known)
 
     def _learner(self, player: Player, reward_dim: int) -> Any:
         """Who improves the networks; None where nothing does."""
@@ -198,6 +202,8 @@ class Team:
         """
         if self.learner is None:
             return []
+        if self._guided(episode - batch.n_episodes):
+            batch = self._shared_out(batch)
         self.learner.observe(batch)
         try:
             metrics = list(self._updates(batch, episode, t_env))
@@ -206,6 +212,14 @@ class Team:
             raise
         self._check_updates(batch, t_env)
         return metrics
+
+    def _shared_out(self, batch: EpisodeBatch) -> EpisodeBatch:
+        """A guide's episodes as if the own sub-policies, where there are several, had been drawn for them."""
+        n, size = self.controller.n_policies, (batch.n_episodes, self.spec.n_agents)
+        if n == 1:
+            return replace(batch, policies=None)
+        assert self.replay is not None, "what learns ensembles learns from replayed episodes"
+        return replace(batch, policies=torch.from_numpy(self.replay.generator.integers(n, size=size)))
 
     def _check_updates(self, batch: EpisodeBatch, t_env: int) -> None:
         check_updates(self.spec.name, self.learner, batch, self.replay, t_env=t_env)

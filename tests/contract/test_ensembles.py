@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from components import checkpoint
 from contract_helpers import Recorder
 from core.errors import UserError
+from training import snapshot
 
 K = 3
 WORDS = ["policy_ensemble=3", "batch_size_run=6", "n_envs=4"]  # slots play several episodes
@@ -84,6 +86,31 @@ def test_a_guide_has_no_sub_policies_and_its_episodes_are_shared_out(make_experi
     experiment.iterate(Recorder())
     stored = experiment.teams["agents"].replay.arrays["policies"][:60]
     assert set(np.unique(stored).tolist()) == set(range(K))
+
+
+@pytest.mark.parametrize("k", [1, 2])
+@pytest.mark.parametrize("guide_k", [0, 3])
+def test_who_infers_and_has_sub_policies_learns_from_any_guide(make_experiment, tmp_path, k, guide_k):
+    """A script has no sub-policies, and another run's may be more than there are here."""
+    guide = "scripted:random"
+    if guide_k:
+        other = make_experiment("maddpg", f"policy_ensemble={guide_k}")
+        guide = f"checkpoint:{checkpoint.save(tmp_path / 'models', 0, snapshot.parts(other, sink={}, run=''))}"
+    words = [f"policy_ensemble={k}", "policy_inference=true", f"warm_start={guide}", "warm_start_episodes=12"]
+    experiment, sink = make_experiment("maddpg", *words, "batch_size_run=12", "batch_size=6"), Recorder()
+    for _ in range(2):
+        experiment.iterate(sink)
+    assert len(sink.learner_metrics) > 0
+    if k > 1:
+        stored = experiment.teams["agents"].replay.arrays["policies"][:12]
+        assert set(np.unique(stored).tolist()) == set(range(k))
+
+
+def test_networks_of_other_ensembles_do_not_fit_and_it_is_said_why(make_experiment, tmp_path):
+    other = make_experiment("maddpg", "policy_ensemble=3")
+    folder = checkpoint.save(tmp_path / "models", 0, snapshot.parts(other, sink={}, run=""))
+    with pytest.raises(UserError, match=r"Different: policy_ensemble=3 there and 2 here\.$"):
+        snapshot.load_networks(make_experiment("maddpg", "policy_ensemble=2"), folder)
 
 
 def test_one_sub_policy_is_the_basic_controller(make_experiment):

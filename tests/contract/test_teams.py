@@ -223,6 +223,12 @@ def test_a_frozen_policy_of_the_other_team_does_not_fit(make_teams, trained):
         make_teams("asae", {"blue": f"checkpoint:{trained}"})
 
 
+def test_a_frozen_policy_that_does_not_fit_is_told_by_what_shapes_it_alone(make_teams, trained):
+    """Not by what critics of either run, or the other team's networks, have otherwise."""
+    with pytest.raises(UserError, match=r"or network size\. Different: hidden_dim=5 there and 6 here\.$"):
+        make_teams("qmix", {"blue": f"checkpoint:{trained}"}, "team.blue.hidden_dim=6")
+
+
 def test_a_scripted_team_cannot_be_taken_from_a_checkpoint(make_teams, tmp_path):
     first = make_teams("asae", {"blue": "random"})
     folder = checkpoint.save(tmp_path / "models", 0, snapshot.parts(first, sink={}, run=""))
