@@ -196,6 +196,18 @@ def test_critic_and_actors_of_mf_ac_equal_a_loop(world, individual, advantage, s
         torch.testing.assert_close(parameter.grad, table.grad)
 
 
+def test_with_death_masking_a_dead_agents_critic_does_not_see_what_its_neighbours_did(world):
+    batch = world.some_batch(masked=False)
+    batch.available[:, :, 1] = torch.tensor([True, False, False])
+    for masking, seen in ((False, True), (True, False)):
+        learner, _ = make_ac(world, death_masking=masking)
+        means = learner.critic.inputs(batch).seen[..., -world.U :]
+        assert bool(means[:, :, 1].any()) == seen
+        assert not means[:, :, 0].any()  # its only neighbour is dead
+    batch.available[:] = True
+    assert make_ac(world, death_masking=True)[0].critic.inputs(batch).seen[:, 1:, :, -world.U :].any(-1).all()
+
+
 def test_the_actors_of_mf_ac_do_not_see_the_mean_action(world):
     learner, _ = make_ac(world)
     batch = world.some_batch()

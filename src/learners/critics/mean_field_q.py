@@ -74,7 +74,10 @@ class MeanFieldQ(StateValue):
 
     def inputs(self, batch: EpisodeBatch) -> Beside:
         """As of :class:`StateValue`, the neighbours' mean action, and what was done: of T+1 rows."""
-        seen = torch.cat([super().inputs(batch), self.field.of(batch)], -1)
+        mean = self.field.of(batch)
+        if self.settings.death_masking:
+            mean = mean * (batch.available.sum(-1, keepdim=True) > 1)
+        seen = torch.cat([super().inputs(batch), mean], -1)
         actions = torch.cat([batch.actions, torch.zeros_like(batch.actions[:, :1])], 1)
         return Beside(seen=seen, actions=actions)
 
