@@ -11,10 +11,10 @@ from core.data import Metrics
 from learners.base import LearnerSettings
 from learners.critics.mean_field_q import MeanFieldQ, MeanFieldQSettings
 from learners.critics.part import Iteration
-from learners.ppo_learner import StateValueLearner, SurrogateSettings
+from learners.ppo_learner import PPOLearner, PPOSettings
 
 
-class MFACSettings(MeanFieldQSettings, SurrogateSettings):
+class MFACSettings(MeanFieldQSettings, PPOSettings):
     """What mean field actor-critic reads."""
 
     advantage: Literal["critic", "returns"] = Field(
@@ -23,23 +23,13 @@ class MFACSettings(MeanFieldQSettings, SurrogateSettings):
     )
 
 
-class MFACLearner(StateValueLearner):
+class MFACLearner(PPOLearner):
     """Actors of the own observation against Q_i(x, u_i, abar_i), abar_i the mean of the neighbours' last actions."""
 
     Settings: type[LearnerSettings] = MFACSettings
+    Critic = MeanFieldQ
     critic: MeanFieldQ
     settings: MFACSettings
-
-    def make_critic(self) -> MeanFieldQ:
-        """Q_i, in groups as the actors."""
-        return MeanFieldQ(
-            self,
-            self.settings,
-            self.controller.groups,
-            reward_dim=self.reward_dim,
-            minibatches=self.minibatches,
-            lags=self.settings.target_critic,
-        )
 
     def credit(self, it: Iteration, log_pi: Tensor | None) -> tuple[Tensor, Metrics]:
         """Advantages of the executed actions: [B, T, A]."""

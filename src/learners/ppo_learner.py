@@ -44,14 +44,19 @@ class PPOSettings(StateValueSettings, SurrogateSettings):
 
 
 class PPOLearner(StateValueLearner):
-    """Actors with networks of their own, V of the observation or the state."""
+    """Actors with networks of their own, V of the observation or the state.
+
+    Attributes:
+        Critic: what its critic is.
+    """
 
     Settings: type[LearnerSettings] = PPOSettings
+    Critic: type[StateValue] = StateValue
     settings: PPOSettings
 
     def make_critic(self) -> StateValue:
-        """V_i(x), in groups as the actors."""
-        return StateValue(
+        """Values of every agent, in groups as the actors."""
+        return self.Critic(
             self,
             self.settings,
             self.controller.groups,
