@@ -16,7 +16,7 @@ from estimators.masked import masked_mean
 from learners.base import LearnerSettings
 from learners.q_learner import DoubleQSettings, QLearner, Seen, chosen, td_metrics
 from modules.agents.rnn_agent import RNNAgent
-from modules.critics.joint_q import JointQ
+from modules.critics.joint_critic import JointCritic
 
 
 class QTRANSettings(DoubleQSettings):
@@ -50,7 +50,7 @@ class QTRANLearner(QLearner):
     def make_parts(self) -> dict[str, nn.Module]:
         """Q(s, u) and V(s); the agents' values are summed."""
         spec, width, unit = self.spec, self.settings.joint_hidden_dim, UNIT[self.spec.state_kind]
-        joint = JointQ(spec.state_dim, spec.n_agents, spec.n_actions, hidden_dim=width, unit=unit)
+        joint = JointCritic(spec.state_dim, spec.n_agents, spec.n_actions, hidden_dim=width, unit=unit)
         value = RNNAgent(spec.state_dim, 1, hidden_dim=width, use_rnn=False, unit=unit)
         return {"joint": joint, "value": value}
 

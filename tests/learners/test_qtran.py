@@ -7,7 +7,7 @@ from torch import nn
 from controllers.basic_controller import BasicController, ControllerSettings
 from core.errors import UserError
 from learners.qtran_learner import QTRANLearner, QTRANSettings
-from modules.critics.joint_q import JointQ
+from modules.critics.joint_critic import JointCritic
 
 MATRICES = {
     "qtran": ([[8.0, -12, -12], [-12, 0, 0], [-12, 0, 0]], [4.0, 0, 0]),
@@ -154,7 +154,7 @@ def test_two_agents_with_rewards_of_their_own_are_refused(world):
 
 def test_values_of_all_own_actions_are_those_of_the_joint_actions():
     torch.manual_seed(0)
-    net, state = JointQ(4, 3, 5, hidden_dim=8), torch.randn(2, 3, 4)
+    net, state = JointCritic(4, 3, 5, hidden_dim=8), torch.randn(2, 3, 4)
     actions = torch.randint(0, 5, (2, 3, 3))
     every = net.each(state, actions)
     assert every.shape == (2, 3, 3, 5)

@@ -10,7 +10,7 @@ from modules.first_linear import FirstLinear
 from modules.rows import linear, linear_relu
 
 
-class JointQ(nn.Module):
+class JointCritic(nn.Module):
     """MLP on the state and the one-hot actions of all agents.
 
     Args:
