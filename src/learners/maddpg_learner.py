@@ -34,7 +34,10 @@ class ActionGradientSettings(ReplaySettings):
     """What learners read whose actors follow a critic's gradient in their actions."""
 
     batch_steps: int | None = Field(
-        None, ge=1, description="Steps per update instead of batch_size episodes, where networks have no memory."
+        None,
+        ge=1,
+        le=100_000,
+        description="Steps per update instead of batch_size episodes, where networks have no memory.",
     )
     critic_lr: float | None = Field(None, gt=0, description="The critic's learning rate; null is the actor's lr.")
     critic_hidden_dim: int = Field(64, ge=1, description="Width of the critic's hidden layers.")
@@ -145,6 +148,11 @@ class MADDPGLearner(ReplayLearner):
     @property
     def _steps(self) -> int | None:
         return None if self.controller.agents.recurrent else self.settings.batch_steps
+
+    @property
+    def drawn(self) -> tuple[str, str]:
+        """Steps, or whole episodes."""
+        return super().drawn if self._steps is None else (f"{self._steps} steps", "batch_steps")
 
     def draw(self, replay: Replay) -> EpisodeBatch:
         """Steps, or whole episodes for networks with memory."""

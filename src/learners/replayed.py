@@ -43,6 +43,11 @@ class ReplayLearner(BaseLearner):
     on_policy = False
     settings: ReplaySettings
 
+    @property
+    def drawn(self) -> tuple[str, str]:
+        """What an update learns from, and the setting that says how much, in words."""
+        return f"{self.settings.batch_size} episodes", "batch_size"
+
     def draw(self, replay: Replay) -> EpisodeBatch:
         """What the next update learns from."""
         return replay.sample(self.settings.batch_size)

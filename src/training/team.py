@@ -251,7 +251,8 @@ class Team:
             return self.learner.train(batch, t_env=t_env, replayed=self.replay.sample(n_replayed).to(self.device))
 
     def _learn_again(self, replay: Replay, *, t_env: int) -> Metrics:
-        with enough_memory(f"learning from {self.learner.settings.batch_size} episodes at once", "lower batch_size"):
+        drawn, setting = self.learner.drawn
+        with enough_memory(f"learning from {drawn} at once", f"lower {setting}"):
             return self.learner.train(self.learner.draw(replay).to(self.device), t_env=t_env)
 
     def networks(self) -> dict[str, nn.Module]:

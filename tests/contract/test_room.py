@@ -151,3 +151,21 @@ def test_a_resumed_run_keeps_what_it_had(make, tmp_path):
         assert torch.equal(value, second.teams["agents"].replay.state_dict()["arrays"][key]), key
     with pytest.raises(UserError, match="resume it where there is more"):
         make(f"resume={folder}", machine=19, resume_from=folder)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["batch_steps=7"], r"learning from 7 steps at once.*: lower batch_steps\.$"),
+        (["batch_steps=null"], r"learning from 4 episodes at once.*: lower batch_size\.$"),
+    ],
+)
+def test_an_update_that_takes_too_much_memory_is_told_by_what_it_draws(make, monkeypatch, words, said):
+    experiment = make(*words, "batch_size=4", algorithm="maddpg")
+    monkeypatch.setattr(experiment.teams["agents"].learner, "train", raising)
+    with pytest.raises(UserError, match=said):
+        experiment.iterate(Recorder())
+
+
+def raising(*_, **__):
+    raise MemoryError("unable to allocate")
