@@ -28,10 +28,10 @@ class MeanFieldControllerSettings(NeighbourSettings, ControllerSettings):
     action_selector: Literal["boltzmann"] = Field(  # type: ignore[assignment]
         "boltzmann", description="Draws from the softmax of Q / temperature."
     )
-    temperature_start: float = Field(1.0, gt=0, description="Temperature of the policy at the start.")
-    temperature_finish: float = Field(0.1, gt=0, description="... and after temperature_anneal_time.")
+    temperature_start: float = Field(1.0, ge=1e-6, description="Temperature of the policy at the start.")
+    temperature_finish: float = Field(0.1, ge=1e-6, description="... and after temperature_anneal_time.")
     temperature_anneal_time: int = Field(200_000, ge=0, description="Environment steps of linear annealing.")
-    evaluation_temperature: float = Field(0.1, gt=0, description="... in sampled tests.")
+    evaluation_temperature: float = Field(0.1, ge=1e-6, description="... in sampled tests.")
 
     def frozen(self) -> dict[str, float]:
         """The temperature is that of sampled tests too."""

@@ -68,9 +68,10 @@ def _too_large(learner: Any) -> str:
     rewards = ""
     if norm.count:
         rewards = f", rewards between {float(norm.low.min()):g} and {float(norm.high.max()):g}"
-    rates = {key: getattr(settings, key, None) for key in ("lr", "critic_lr")}
+    rates = {key: getattr(settings, key, None) for key in ("lr", "critic_lr", "inference_lr")}
     given = ", ".join(f"{key}={rate:g}" for key, rate in rates.items() if rate is not None)
-    lower = " and ".join(key for key, rate in rates.items() if rate is not None)
+    *others, last = (key for key, rate in rates.items() if rate is not None)
+    lower = " and ".join(filter(None, (", ".join(others), last)))
     return (
         f"Observations and rewards were finite, so updates were too large ({given}, "
         f"grad_norm_clip={settings.grad_norm_clip:g}{rewards}): lower {lower}, or scale the rewards."

@@ -41,7 +41,9 @@ class ActionGradientSettings(ReplaySettings):
     )
     critic_lr: float | None = Field(None, gt=0, description="The critic's learning rate; null is the actor's lr.")
     critic_hidden_dim: int = Field(64, ge=1, description="Width of the critic's hidden layers.")
-    gumbel_temperature: float = Field(1.0, gt=0, description="Temperature of the Gumbel-softmax of the actors' draws.")
+    gumbel_temperature: float = Field(
+        1.0, ge=1e-6, description="Temperature of the Gumbel-softmax of the actors' draws."
+    )
     target_policy: Literal["sample", "greedy"] = Field(
         "sample", description="The next actions in targets: draws from the lagging policies, or their best actions."
     )

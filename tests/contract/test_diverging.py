@@ -39,6 +39,14 @@ def train(make_experiment, tmp_path):
     return train
 
 
+def test_every_rate_that_was_given_is_named(make_experiment):
+    experiment = make_experiment("maddpg", "policy_inference=true", "critic_lr=0.1", "inference_lr=1e30")
+    with pytest.raises(
+        Diverged, match=r"\(lr=0\.0005, critic_lr=0\.1, inference_lr=1e\+30, .*: lower lr, critic_lr and "
+    ):
+        experiment.run(Recorder(), save=lambda: None)
+
+
 def check_saved(saved, make_experiment, algorithm):
     """They are as they were written, there are no others, and the last one is good."""
     assert len(saved) == GOOD_ITERATIONS

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import nn
 
 from components.action_selectors import boltzmann
@@ -100,6 +101,15 @@ def target_of(world, q, available=(True, True, True), *, temperature, terminated
     with torch.no_grad():
         learner.target.net["agents"].values[1], learner.target.net["agents"].mean[:] = torch.tensor(q), 0.0
     return learner.train(batch, t_env=0)["target_mean"].item()
+
+
+@pytest.mark.parametrize("key", ["temperature_start", "temperature_finish", "evaluation_temperature"])
+def test_no_temperature_is_too_small_for_numbers(world, key):
+    """The least that is allowed still gives a number where values are large."""
+    with pytest.raises(ValidationError):
+        MeanFieldControllerSettings(**{key: 1e-7})
+    assert getattr(MeanFieldControllerSettings(**{key: 1e-6}), key) == 1e-6
+    assert target_of(world, [1e9, 2e9, 3e9], temperature=1e-6) == pytest.approx(0.9 * 3e9)
 
 
 def test_the_target_is_an_expectation_under_the_boltzmann_policy(world):
