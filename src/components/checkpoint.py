@@ -157,11 +157,14 @@ def load_network(network: nn.Module, checkpoint: Path, name: str, *, what: str, 
     Raises:
         UserError: as :func:`read`, or the weights do not fit.
     """
+    different = f" Different: {known}." if known else ""
+    if not (checkpoint / name).exists():
+        raise UserError(f"The checkpoint {checkpoint} has no {name}; it holds: {_content(checkpoint)}.{different}")
     state = read(checkpoint, name)
     try:
         network.load_state_dict(state)
     except (RuntimeError, TypeError, AttributeError) as error:
-        because = f" Different: {known}." if known else f" {str(error).splitlines()[-1].strip()}"
+        because = different or f" {str(error).splitlines()[-1].strip()}"
         raise UserError(
             f"{checkpoint / name} does not fit {what}: another environment, number of agents or network size.{because}"
         ) from error

@@ -113,6 +113,13 @@ def test_networks_of_other_ensembles_do_not_fit_and_it_is_said_why(make_experime
         snapshot.load_networks(make_experiment("maddpg", "policy_ensemble=2"), folder)
 
 
+def test_networks_without_approximations_do_not_fit_and_it_is_said_why(make_experiment, tmp_path):
+    folder = checkpoint.save(tmp_path / "models", 0, snapshot.parts(make_experiment("maddpg"), sink={}, run=""))
+    said = r"has no beliefs\.th; it holds: .* Different: policy_inference=False there and True here\.$"
+    with pytest.raises(UserError, match=said):
+        snapshot.load_networks(make_experiment("maddpg", "policy_inference=true"), folder)
+
+
 def test_one_sub_policy_is_the_basic_controller(make_experiment):
     plain, one = (make_experiment("ippo", f"mac={mac}") for mac in ("basic_mac", "ensemble_mac"))
     first, second = gathered(plain), gathered(one)
