@@ -37,6 +37,8 @@ def agent_groups(
                 f"none, or one group number for each of the {n_agents} agents, e.g. {[0] * (n_agents - 1) + [1]}."
             )
         sharing = types
+    if sharing == "seps" and n_agents == 1:
+        return [[0]]
     if sharing == "seps":
         if len(found) != n_agents:
             known = f"those of {len(found)} agents are" if found else "none are"

@@ -48,12 +48,14 @@ def ungrouped(options: Options, spec: EnvSpec) -> list[TeamSpec]:
             raise UserError(f"{prefix}{FOUND} is what a run finds: give {prefix}parameter_sharing=[0, 0, 1] instead.")
         if options.experiment.evaluate or player.controller.seps_groups:
             continue
-        several = f" (that of one team: {TEAM}.{team.name}.parameter_sharing=full)" if len(spec.teams) > 1 else ""
+        if team.n_agents < 2 and len(spec.teams) > 1:
+            continue  # its agent is a group
         if team.n_agents < 2:
             raise UserError(
                 f"parameter_sharing=seps: the team '{team.name}' has one agent, so there is nobody to share a network "
-                f"with: give parameter_sharing=full{several}."
+                "with: give parameter_sharing=full."
             )
+        several = f" (that of one team: {TEAM}.{team.name}.parameter_sharing=full)" if len(spec.teams) > 1 else ""
         if team.obs_kind == "image":
             raise UserError(
                 f"parameter_sharing=seps: the observations of '{team.name}' are pictures, which its small autoencoder "
@@ -106,7 +108,8 @@ def groups_of(options: Options, teams: list[TeamSpec], runner: Any) -> Groups:
         if team.name in data:
             start = options.player_of(team.name).start
             assert start is not None, "it learns"
-            found[team.name] = find_groups(data[team.name], start, torch_generator(_seed(options), "seps", index))
+            with enough_memory("seps's autoencoder", "lower seps_hidden_dim or seps_z_dim"):
+                found[team.name] = find_groups(data[team.name], start, torch_generator(_seed(options), "seps", index))
     return found
 
 

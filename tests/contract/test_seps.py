@@ -161,7 +161,7 @@ def test_a_sweep_is_checked_without_gathering(make_options, monkeypatch):
     ("words", "told"),
     [
         (["env_args.n_agents=1"], "'agents' has one agent, so there is nobody .*: give parameter_sharing=full"),
-        (["env_args.n_agents=2", "env_args.n_teams=2"], r"'blue' has one agent.* team\.blue\.parameter_sharing=full"),
+        (["seps_hidden_dim=100000000000"], "Not enough memory for seps's autoencoder.*: lower seps_hidden_dim"),
         (["env_args.kind=image"], "observations of 'agents' are pictures"),
         (["seps_steps=0"], "seps_steps=0 .*greater than or equal to 1"),
         (["seps_groups={agents: [0, 1, 1]}"], r"seps_groups is what a run finds: give parameter_sharing=\[0, 0, 1\]"),
@@ -170,6 +170,12 @@ def test_a_sweep_is_checked_without_gathering(make_options, monkeypatch):
 def test_mistakes(make_experiment, words, told):
     with pytest.raises(UserError, match=told):
         make_experiment(ON, *SEPS, *words)
+
+
+def test_a_team_of_one_beside_another_is_a_group(make_experiment):
+    experiment = make_experiment(ON, *SEPS, "env_args.n_agents=2", "env_args.n_teams=2")
+    assert experiment.teams["blue"].controller.groups == [[0]]
+    assert set(experiment.options.player.controller.seps_groups) == {"red"}
 
 
 def test_networks_of_other_groups(make_experiment, saved, tmp_path):
