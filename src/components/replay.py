@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import mmap
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -58,6 +58,7 @@ class Replay:
         generator: stream that samples.
         dtype: how observations and states that are floats are stored; float16 is nearest, to 3 decimal digits.
         n_policies: sub-policies of every agent; of several, which was played is stored too.
+        rivals: replays of other teams that are to hold the same episodes; this one adds to them and draws from them.
 
     Raises:
         UserError: too little memory.
@@ -73,8 +74,10 @@ class Replay:
         generator: np.random.Generator,
         dtype: Precision = "float32",
         n_policies: int = 1,
+        rivals: Sequence[Replay] = (),
     ) -> None:
         self.spec = spec
+        self.rivals = rivals
         self.capacity = capacity
         self.generator = generator
         self.size = 0
@@ -91,10 +94,12 @@ class Replay:
     @property
     def n_bytes(self) -> int:
         """Memory when full."""
-        return sum(array.nbytes for array in self.arrays.values())
+        return sum(array.nbytes for array in self.arrays.values()) + sum(rival.n_bytes for rival in self.rivals)
 
     def add(self, batch: EpisodeBatch) -> None:
         """Add episodes, replacing the oldest once full."""
+        for rival, seen in zip(self.rivals, batch.rivals, strict=True):
+            rival.add(seen)
         rows = (self.position + np.arange(batch.n_episodes)) % self.capacity
         length = batch.mask.sum(1).numpy()
         for key in ("obs", "state", "available", "actions", "rewards"):
@@ -116,7 +121,8 @@ class Replay:
     def not_finite(self) -> list[str]:
         """Names of the arrays that hold nan or infinities; reads all of them."""
         floats = {key: array for key, array in self.arrays.items() if array.dtype.kind == "f"}
-        return [key for key, array in floats.items() if not all(np.isfinite(row).all() for row in array[: self.size])]
+        own = [key for key, array in floats.items() if not all(np.isfinite(row).all() for row in array[: self.size])]
+        return list(dict.fromkeys(own + [key for rival in self.rivals for key in rival.not_finite()]))
 
     def can_sample(self, n_episodes: int) -> bool:
         """Whether there are that many episodes."""
@@ -124,7 +130,10 @@ class Replay:
 
     def sample(self, n_episodes: int) -> EpisodeBatch:
         """Draw episodes without replacement, cut to the longest of them."""
-        rows = self.generator.choice(self.size, n_episodes, replace=False, shuffle=False)
+        return self._episodes(self.generator.choice(self.size, n_episodes, replace=False, shuffle=False))
+
+    def _episodes(self, rows: np.ndarray) -> EpisodeBatch:
+        """Those in these places, int64 [B]."""
         length = self.arrays["length"][rows]
         n_steps = int(length.max())
         steps = np.arange(n_steps)
@@ -134,6 +143,7 @@ class Replay:
             policies=self._policies(rows),
             terminated=torch.from_numpy(terminated),
             mask=torch.from_numpy(steps < length[:, None]),
+            rivals=tuple(rival._episodes(rows) for rival in self.rivals),
         )
 
     def sample_steps(self, n_steps: int) -> EpisodeBatch:
@@ -144,8 +154,11 @@ class Replay:
         ends = np.cumsum(self.arrays["length"][: self.size], dtype=np.int64)
         number = self.generator.integers(ends[-1], size=n_steps)
         rows = np.searchsorted(ends, number, side="right")
+        return self._steps(rows, number - (ends[rows] - self.arrays["length"][rows]))
+
+    def _steps(self, rows: np.ndarray, step: np.ndarray) -> EpisodeBatch:
+        """One step each of the episodes in these places: two int64 [B]."""
         length = self.arrays["length"][rows]
-        step = number - (ends[rows] - length)
         pair = np.stack([step, step + 1], 1)
         before = self.arrays["actions"][rows, np.maximum(step - 1, 0)].astype(np.int64)
         before[step == 0] = -1
@@ -154,7 +167,8 @@ class Replay:
             policies=self._policies(rows),
             before=torch.from_numpy(before),
             terminated=torch.from_numpy((step == length - 1) & self.arrays["terminated"][rows])[:, None],
-            mask=torch.ones(n_steps, 1, dtype=torch.bool),
+            mask=torch.ones(len(rows), 1, dtype=torch.bool),
+            rivals=tuple(rival._steps(rows, step) for rival in self.rivals),
         )
 
     def _policies(self, rows: np.ndarray) -> torch.Tensor | None:
@@ -182,10 +196,13 @@ class Replay:
         """Stored episodes, place in the ring, random stream."""
         arrays = {key: torch.from_numpy(array[: self.size]) for key, array in self.arrays.items()}
         generator = self.generator.bit_generator.state
-        return {"arrays": arrays, "size": self.size, "position": self.position, "generator": generator}
+        rivals = {"rivals": [rival.state_dict() for rival in self.rivals]} if self.rivals else {}
+        return {"arrays": arrays, "size": self.size, "position": self.position, "generator": generator} | rivals
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore :meth:`state_dict`."""
+        for rival, stored in zip(self.rivals, state.get("rivals", ()), strict=True):
+            rival.load_state_dict(stored)
         self.size, self.position = state["size"], state["position"]
         for key, array in self.arrays.items():
             array[: self.size] = state["arrays"][key].numpy()

@@ -19,6 +19,8 @@ class ScriptedController:
         generators: random streams "explore" and "test_policy".
     """
 
+    n_policies = 1
+
     def __init__(self, script: Script, *, generators: Mapping[str, np.random.Generator]) -> None:
         self.script = script
         self.generators = generators

@@ -169,6 +169,8 @@ class EpisodeBatch:
         mask: bool [B, T], a step that really happened.
         policies: int64 [B, A], which of its sub-policies every agent played; None where it has one.
         before: int64 [B, A], the actions before the first row, -1 at the start of an episode; None of whole episodes.
+        rivals: the same steps as every other team of the environment saw and did them, for learners that ask for them
+            (``BaseLearner.sees_rivals``); else nothing.
     """
 
     obs: Tensor
@@ -180,6 +182,7 @@ class EpisodeBatch:
     mask: Tensor
     policies: Tensor | None = None
     before: Tensor | None = None
+    rivals: tuple[EpisodeBatch, ...] = ()
 
     @property
     def n_episodes(self) -> int:
@@ -212,19 +215,20 @@ class EpisodeBatch:
         return last
 
     def tensors(self) -> dict[str, Tensor]:
-        """All that it has, by name."""
-        return {name: x for name, x in vars(self).items() if x is not None}
+        """All that the team has itself, by name."""
+        return {name: x for name, x in vars(self).items() if isinstance(x, Tensor)}
 
     def of_agents(self, agents: Tensor) -> EpisodeBatch:
         """What some agents saw and did: int64 [A'], their numbers; state and rewards stay the team's."""
-        own = {"obs": self.obs[:, :, agents], "available": self.available[:, :, agents]}
+        own: dict[str, Any] = {"obs": self.obs[:, :, agents], "available": self.available[:, :, agents]}
         of_rows = {"policies": self.policies, "before": self.before}
         own |= {name: x[:, agents] for name, x in of_rows.items() if x is not None}
         return replace(self, **own, actions=self.actions[:, :, agents])
 
     def to(self, device: torch.device | str) -> EpisodeBatch:
         """Copy to a device (no copy where it already is)."""
-        return replace(self, **{name: x.to(device) for name, x in self.tensors().items()})
+        there: dict[str, Any] = {name: x.to(device) for name, x in self.tensors().items()}
+        return replace(self, **there, rivals=tuple(rival.to(device) for rival in self.rivals))
 
 
 def one_hots(n: int, kind: Kind, device: torch.device) -> Tensor:

@@ -85,7 +85,7 @@ class Learner(Protocol):
     """Improves one team's networks; never logs and never sees the environment.
 
     It is built as ``Class(spec, settings, controller, reward_dim=..., device=...)``, has a model of its settings,
-    ``Settings``, and says what it can by class attributes (``learners.base.BaseLearner``).
+    ``Settings``, and says what it can by class attributes and methods (``learners.base.BaseLearner``).
     """
 
     on_policy: bool

@@ -87,6 +87,14 @@ class BaseLearner:
         """Whether it can learn from a reward for each agent with these settings."""
         return cls.individual_rewards
 
+    @classmethod
+    def sees_rivals(cls, settings: Any) -> bool:
+        """Whether its batches are to hold what other teams saw and did (``EpisodeBatch.rivals``).
+
+        Then it is built with ``rivals=``, the sizes of these teams.
+        """
+        return False
+
     def check_batches(self, n_episodes: int) -> None:
         """Refuse to learn from batches of so many new episodes, where settings do not fit them.
 

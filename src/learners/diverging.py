@@ -53,7 +53,8 @@ def check_networks(team: str, learner: Any, *, t_env: int) -> None:
 
 
 def _inputs(batch: EpisodeBatch, replay: Replay | None) -> str:
-    wrong = [key for key in ("obs", "state", "rewards") if not getattr(batch, key).isfinite().all()]
+    seen = (batch, *batch.rivals)
+    wrong = [key for key in ("obs", "state", "rewards") if not all(getattr(x, key).isfinite().all() for x in seen)]
     if replay is not None and not wrong:
         wrong = replay.not_finite()
     words = {"obs": "observations", "state": "states", "rewards": "rewards"}

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from core.errors import UserError
 from core.settings import NESTED
 from studies.runs import Run
-from training.team import check_parts
+from training.teams import check_parts
 
 MOST_SEEDS = 10_000
 OPEN, CLOSED, QUOTES = "[{(", "]})", "\"'"

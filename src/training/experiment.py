@@ -18,7 +18,7 @@ from observers.sink import Sink
 from runners.parallel_runner import Rewards
 from training.options import Options
 from training.room import make_runner
-from training.team import make_grouped_teams
+from training.teams import make_grouped_teams, seen
 
 TEST_SLOTS = 32  # environments at once in tests, at most
 
@@ -118,8 +118,8 @@ class Experiment:
         self.t_env += int(stats.lengths.sum())
         self.episode += s.batch_size_run
         sink.episodes(stats, self.t_env)
-        for name, team in self.teams.items():
-            for metrics in team.learn(batches[name], episode=self.episode, t_env=started):
+        for name, batch in seen(self.teams, batches, episode=self.episode).items():
+            for metrics in self.teams[name].learn(batch, episode=self.episode, t_env=started):
                 sink.learner(metrics, self.t_env, team=name)
 
     def test(self, sink: Sink) -> dict[str, EpisodeStats]:

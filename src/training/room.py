@@ -60,9 +60,7 @@ def make_room(options: Options, spec: EnvSpec, rewards: Rewards) -> dict[str, in
     if not needing:
         return {}
     had = _had(options.resume_from)
-    buffers = {
-        team.name: _buffer(options, team, spec.episode_limit, rewards.dim(team), had.get(team.name)) for team in needing
-    }
+    buffers = {team.name: _buffer(options, team, spec, rewards, had.get(team.name)) for team in needing}
     resumed = options.resume_from is not None
     halve = any(_can_halve(options, team) for team in needing) * " or give buffer_dtype=float16"
     mend = "resume it where there is more" if resumed else f"lower buffer_size{halve}"
@@ -112,6 +110,14 @@ def _can_halve(options: Options, team: TeamSpec) -> bool:
     return floats and options.player_of(team.name).learner.buffer_dtype == "float32"
 
 
+def rivals_of(options: Options, team: TeamSpec, spec: EnvSpec) -> list[TeamSpec]:
+    """The other teams, where the team's learner asks what they saw and did."""
+    player = options.player_of(team.name)
+    if player.learner is None or not player.classes["learner"].sees_rivals(player.learner):
+        return []
+    return [other for other in spec.teams if other.name != team.name]
+
+
 def _replays(player: Player) -> bool:
     if player.learner is None:
         return False
@@ -119,13 +125,14 @@ def _replays(player: Player) -> bool:
     return not learner.on_policy or learner.rehearses
 
 
-def _buffer(options: Options, team: TeamSpec, limit: int, reward_dim: int, had: int | None) -> _Buffer:
-    player = options.player_of(team.name)
+def _buffer(options: Options, team: TeamSpec, spec: EnvSpec, rewards: Rewards, had: int | None) -> _Buffer:
+    player, kept = options.player_of(team.name), [team, *rivals_of(options, team, spec)]
+    dtype = player.learner.buffer_dtype
     prefix = f"{TEAM}.{team.name}." if team.name in options.players else ""
     given = player.origins.get(f"{prefix}buffer_size") == "command line"
     return _Buffer(
         episodes=had or player.learner.buffer_size,
-        each=layout_bytes(replay_layout(team, limit, reward_dim, player.learner.buffer_dtype)),
+        each=sum(layout_bytes(replay_layout(one, spec.episode_limit, rewards.dim(one), dtype)) for one in kept),
         fixed=given or options.resume_from is not None,
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,40 +22,11 @@ from core.seeding import numpy_generator, torch_generator
 from core.settings import NESTED, TEAM
 from envs.scripted import make_player
 from learners.diverging import check_updates
-from runners.parallel_runner import Rewards
-from training.grouping import any_groups, check_groups, groups_of, ungrouped, with_groups
-from training.options import Options, spec_of
+from training.grouping import check_groups
+from training.options import Options
 from training.players import Player, StartSettings, guide
 from training.resuming import shape_differences
-from training.room import make_room
-
-
-def make_teams(options: Options, spec: EnvSpec, rewards: Rewards) -> dict[str, Team]:
-    """Build all teams of an environment.
-
-    Raises:
-        UserError: as :class:`Team`, or their replay buffers do not fit the memory.
-    """
-    room = make_room(options, spec, rewards)
-    return {
-        team.name: Team(team, options, spec.episode_limit, rewards.dim(team), index=k, buffer=room.get(team.name))
-        for k, team in enumerate(spec.teams)
-    }
-
-
-def make_grouped_teams(options: Options, runner: Any, rewards: Rewards) -> tuple[Options, dict[str, Team]]:
-    """As :func:`make_teams`, finding groups of agents first where they are to be found (``parameter_sharing=seps``).
-
-    Returns:
-        the options with what was found, and the teams.
-
-    Raises:
-        UserError: as there; what does not fit is told before anything is gathered.
-    """
-    if teams := ungrouped(options, runner.spec):
-        make_teams(with_groups(options, any_groups(teams)), runner.spec, rewards)
-        options = with_groups(options, groups_of(options, teams, runner))
-    return options, make_teams(options, runner.spec, rewards)
+from training.room import rivals_of
 
 
 class Team:
@@ -64,20 +35,19 @@ class Team:
     Args:
         spec: the team's sizes.
         options: what was chosen.
-        episode_limit: longest episode.
+        env_spec: of the environment.
         reward_dim: R of the batches.
         index: number of the team, for its random streams.
-        buffer: episodes of its replay; None where it needs none.
 
     Raises:
         UserError: its player cannot play it.
     """
 
-    def __init__(
-        self, spec: TeamSpec, options: Options, episode_limit: int, reward_dim: int, *, index: int, buffer: int | None
-    ) -> None:
+    def __init__(self, spec: TeamSpec, options: Options, env_spec: EnvSpec, reward_dim: int, *, index: int) -> None:
         s, player = options.experiment, options.player_of(spec.name)
         self.spec, self.options, self.index = spec, options, index
+        self.episode_limit, self.reward_dim = env_spec.episode_limit, reward_dim
+        self.rivals = rivals_of(options, spec, env_spec)
         self.device = self._device(s.device)
         if spec.n_agents < 1:
             raise UserError(f"The team '{spec.name}' of {s.env} has no agents: give it at least one.")
@@ -90,20 +60,35 @@ class Team:
         with enough_memory(sizes, lower), torch.random.fork_rng(devices=[]):
             torch.manual_seed(torch_generator(self.seed, "init", index).initial_seed())
             self.controller = self._controller(player, index)
-            self.learner = self._learner(player, reward_dim)
+            self.learner = self._learner(player)
             if self.start.warm_start and not s.evaluate:
                 self.guide = self._guide(self.start.warm_start)
         self.replay: Replay | None = None
+
+    def meet(self, teams: Mapping[str, Team], *, buffer: int | None) -> None:
+        """Open the replay, with what is to be kept of other teams.
+
+        Args:
+            teams: all of them.
+            buffer: episodes of the replay; None where it needs none.
+        """
         if buffer is not None:
-            self.replay = Replay(
-                spec,
-                episode_limit=episode_limit,
-                capacity=buffer,
-                reward_dim=reward_dim,
-                generator=numpy_generator(self.seed, "replay", index),
-                dtype=player.learner.buffer_dtype,
-                n_policies=self.controller.n_policies,
-            )
+            kept = [teams[rival.name]._make_replay(buffer, self) for rival in self.rivals]
+            self.replay = self._make_replay(buffer, self, kept)
+
+    def _make_replay(self, capacity: int, learns: Team, rivals: Sequence[Replay] = ()) -> Replay:
+        """What is kept of this team for one that learns."""
+        path = () if learns is self else (self.index,)
+        return Replay(
+            self.spec,
+            episode_limit=self.episode_limit,
+            capacity=capacity,
+            reward_dim=self.reward_dim,
+            generator=numpy_generator(self.seed, "replay", learns.index, *path),
+            dtype=learns.learner.settings.buffer_dtype,
+            n_policies=self.controller.n_policies,
+            rivals=rivals,
+        )
 
     @property
     def seed(self) -> int:
@@ -143,7 +128,7 @@ class Team:
         known = shape_differences({key: there[key] for key in both}, {key: here[key] for key in both})
         checkpoint.load_network(made.agents, folder, name, what=f"the team '{self.spec.name}' of {s.env}", known=known)
 
-    def _learner(self, player: Player, reward_dim: int) -> Any:
+    def _learner(self, player: Player) -> Any:
         """Who improves the networks; None where nothing does."""
         if player.learner is None:
             return None
@@ -154,7 +139,9 @@ class Team:
                     f"policy_ensemble={self.controller.n_policies}: {player.learner.learner} learns one policy for "
                     "every agent: give policy_ensemble=1; maddpg and facmac learn ensembles."
                 )
-            made = make(self.spec, player.learner, self.controller, reward_dim=reward_dim, device=self.device)
+            more = {"rivals": self.rivals} if self.rivals else {}
+            sizes = {"reward_dim": self.reward_dim, "device": self.device}
+            made = make(self.spec, player.learner, self.controller, **sizes, **more)
             if not self.options.experiment.evaluate:
                 made.check_batches(self.options.experiment.batch_size_run)
             return made
@@ -186,11 +173,26 @@ class Team:
     def _guided(self, episode: int) -> bool:
         return self.guide is not None and episode < self.start.warm_start_episodes
 
+    def played(self, batch: EpisodeBatch, *, episode: int) -> EpisodeBatch:
+        """New episodes as it might have played them: of a guide's its own sub-policies are drawn, where it has several.
+
+        Args:
+            batch: the new episodes.
+            episode: episodes gathered so far, these included.
+        """
+        n, size = self.controller.n_policies, (batch.n_episodes, self.spec.n_agents)
+        if not self._guided(episode - batch.n_episodes):
+            return batch
+        if n == 1:
+            return replace(batch, policies=None)
+        assert self.replay is not None, "what learns ensembles learns from replayed episodes"
+        return replace(batch, policies=torch.from_numpy(self.replay.generator.integers(n, size=size)))
+
     def learn(self, batch: EpisodeBatch, *, episode: int, t_env: int) -> list[Metrics]:
         """Learn: once from new episodes (and replayed ones beside them), or as often as is due from the replay.
 
         Args:
-            batch: the new episodes.
+            batch: the new episodes (:func:`training.teams.seen`).
             episode: episodes gathered so far, these included.
             t_env: environment steps when their gathering began.
 
@@ -202,8 +204,6 @@ class Team:
         """
         if self.learner is None:
             return []
-        if self._guided(episode - batch.n_episodes):
-            batch = self._shared_out(batch)
         self.learner.observe(batch)
         try:
             metrics = list(self._updates(batch, episode, t_env))
@@ -212,14 +212,6 @@ class Team:
             raise
         self._check_updates(batch, t_env)
         return metrics
-
-    def _shared_out(self, batch: EpisodeBatch) -> EpisodeBatch:
-        """A guide's episodes as if the own sub-policies, where there are several, had been drawn for them."""
-        n, size = self.controller.n_policies, (batch.n_episodes, self.spec.n_agents)
-        if n == 1:
-            return replace(batch, policies=None)
-        assert self.replay is not None, "what learns ensembles learns from replayed episodes"
-        return replace(batch, policies=torch.from_numpy(self.replay.generator.integers(n, size=size)))
 
     def _check_updates(self, batch: EpisodeBatch, t_env: int) -> None:
         check_updates(self.spec.name, self.learner, batch, self.replay, t_env=t_env)
@@ -280,15 +272,3 @@ class Team:
         for name, part in (("learner", self.learner), ("controller", self.controller), ("guide", self.guide)):
             if part is not None:
                 part.load_state_dict(state[name])
-
-
-def check_parts(options: Options) -> None:
-    """Build one environment and all teams, to see whether they fit together.
-
-    Raises:
-        UserError: they do not.
-    """
-    s = options.experiment
-    rewards = Rewards(common=s.common_reward, scalarisation=s.reward_scalarisation)
-    spec = spec_of(options.classes["env"], options.env_args)
-    make_teams(with_groups(options, any_groups(ungrouped(options, spec))), spec, rewards)

@@ -89,6 +89,7 @@ def test_a_run_is_a_ladder():
         "room",
         "grouping",
         "team",
+        "teams",
         "experiment",
         "snapshot",
     ]

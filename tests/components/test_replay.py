@@ -333,3 +333,87 @@ def test_which_sub_policy_was_played_is_kept_with_the_episode():
             row = next(i for i in range(2) if (batch.obs[i] == drawn.obs[k, 0]).flatten(1).all(1).any())
             assert torch.equal(drawn.policies[k], played[row])
     assert "policies" not in make().arrays
+
+
+# -- other teams ------------------------------------------------------------------------------------------------------
+
+
+def against(capacity=6, seed=0):
+    """A replay that keeps a team with other sizes and two sub-policies beside its own."""
+    rival = Replay(
+        team(n_actions=300, obs_dim=7),
+        episode_limit=LIMIT,
+        capacity=capacity,
+        reward_dim=1,
+        generator=np.random.default_rng(9),
+        n_policies=2,
+    )
+    return Replay(
+        team(),
+        episode_limit=LIMIT,
+        capacity=capacity,
+        reward_dim=1,
+        generator=np.random.default_rng(seed),
+        rivals=[rival],
+    )
+
+
+def battle_of(lengths, first=0):
+    """The rival's observations are the own ones' first number and 6 zeros more, its actions are 100 above."""
+    own = batch_of(lengths, first=first, seed=first)
+    obs = torch.zeros(*own.obs.shape[:3], 7)
+    obs[..., 0] = own.obs[..., 0]
+    n = own.n_episodes
+    rival = dataclasses.replace(
+        own,
+        obs=obs,
+        available=own.available.repeat(1, 1, 1, 60),
+        actions=own.actions + 100 * own.mask[..., None],
+        policies=torch.arange(first, first + n)[:, None].expand(n, A) % 2,
+    )
+    return dataclasses.replace(own, rivals=(rival,))
+
+
+@pytest.mark.parametrize("draw", ["sample", "sample_steps"])
+def test_other_teams_episodes_are_drawn_with_the_own_ones(draw):
+    replay = against()
+    replay.add(battle_of([3, 6, 1, 2]))
+    replay.add(battle_of([2, 4, 5], first=4))  # the ring goes round
+    alone = make(capacity=6)
+    for one in (battle_of([3, 6, 1, 2]), battle_of([2, 4, 5], first=4)):
+        alone.add(dataclasses.replace(one, rivals=()))
+    batch, wanted = getattr(replay, draw)(6), getattr(alone, draw)(6)
+    for key, value in wanted.tensors().items():
+        assert torch.equal(value, getattr(batch, key)), key  # what is kept beside them changes no draw
+    assert wanted.rivals == ()
+    (rival,) = batch.rivals
+    assert torch.equal(rival.obs[..., 0], batch.obs[..., 0])
+    assert rival.obs.shape[-1] == 7
+    assert torch.equal(rival.actions, batch.actions + 100 * batch.mask[..., None])
+    assert torch.equal(rival.available[..., :U], batch.available)
+    assert torch.equal(rival.mask, batch.mask)
+    assert torch.equal(rival.terminated, batch.terminated)
+    if draw == "sample":
+        assert torch.equal(rival.policies, (batch.rewards[:, 0].long() % 2).expand(-1, A))
+    else:
+        known = batch.before >= 0
+        assert torch.equal(rival.before[known], batch.before[known] + 100)
+        assert (rival.before[~known] == -1).all()
+    moved = batch.to("cpu")
+    assert torch.equal(moved.rivals[0].obs, rival.obs)
+
+
+def test_other_teams_are_saved_counted_and_looked_at():
+    first, second = against(), against(seed=5)
+    first.add(battle_of([3, 6, 1, 2]))
+    second.load_state_dict(first.state_dict())
+    for one in (first, second):
+        one.add(battle_of([2, 4, 5], first=4))
+    draws = [one.sample(4) for one in (first, second)]
+    for key, value in draws[0].rivals[0].tensors().items():
+        assert torch.equal(value, getattr(draws[1].rivals[0], key)), key
+    assert first.n_bytes == make(capacity=6).n_bytes + first.rivals[0].n_bytes
+    assert first.not_finite() == []
+    first.rivals[0].arrays["obs"][1, 0] = np.nan
+    assert first.not_finite() == ["obs"]
+    assert "rivals" not in make().state_dict()

@@ -8,7 +8,7 @@ from contract_helpers import Recorder
 from core.errors import UserError
 from training import grouping, options, snapshot
 from training.experiment import Experiment
-from training.team import check_parts
+from training.teams import check_parts
 
 SEPS = ["parameter_sharing=seps", "env_args.kinds=2", "seps_steps=500", "seps_lr=3e-3", "seps_batch_size=64"]
 ON, OFF = "mappo", "qmix"
