@@ -18,6 +18,7 @@ from core.data import EpisodeBatch, PolicyOutput, TeamSpec, TeamStep, one_hots, 
 from core.kinds import UNIT, Kind
 from core.packing import Packing
 from core.settings import Section
+from estimators.masked import masked_log_softmax
 from modules.agents.rnn_agent import RNNAgent
 from modules.sharing import Grouped, Sharing, agent_groups
 
@@ -239,6 +240,14 @@ class BasicController:
     def log_policy(self, batch: EpisodeBatch, *, t_env: int) -> Tensor:
         """Log-probabilities of the policy that acts at ``t_env``: [B, T+1, A, U]."""
         return self.policy_of(self.forward(batch).values, batch.available, t_env)
+
+    def acting_policy(self, batch: EpisodeBatch, *, t_env: int) -> Tensor:
+        """As :meth:`log_policy`, for others than its learner: also of a controller that acts by the best values."""
+        values = self.forward(batch).values
+        if self.settings.action_selector != "epsilon_greedy":
+            return self.policy_of(values, batch.available, t_env)
+        best = torch.zeros_like(batch.available).scatter_(-1, greedy(values, batch.available).unsqueeze(-1), True)
+        return policy_log_probs(masked_log_softmax(values, best), batch.available, self.epsilon(t_env))
 
     def log_policy_of(self, group: int, batch: EpisodeBatch, *, t_env: int) -> Tensor:
         """As :meth:`log_policy` of the agents of one group, who alone are in ``batch``: [B, T+1, A', U]."""

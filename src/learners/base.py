@@ -91,9 +91,15 @@ class BaseLearner:
     def sees_rivals(cls, settings: Any) -> bool:
         """Whether its batches are to hold what other teams saw and did (``EpisodeBatch.rivals``).
 
-        Then it is built with ``rivals=``, the sizes of these teams.
+        Then it is built with ``rivals=``, the sizes of these teams, and has a method ``meet``, which is told who plays
+        them (:class:`learners.rivals.Rival`) before anything is learned.
         """
         return False
+
+    @property
+    def lagging_agents(self) -> Any:
+        """Networks like those that act, which follow them slowly; None where there are none that others could use."""
+        return None
 
     def check_batches(self, n_episodes: int) -> None:
         """Refuse to learn from batches of so many new episodes, where settings do not fit them.

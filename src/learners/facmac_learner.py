@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from core.data import EpisodeBatch
 from core.kinds import UNIT
 from core.packing import Packing, packed
+from learners.action_gradient import BEFORE, ActionGradientSettings
 from learners.base import LearnerSettings
-from learners.maddpg_learner import BEFORE, ActionGradientSettings, MADDPGLearner
+from learners.maddpg_learner import MADDPGLearner
 from learners.q_learner import MixerSettings
 from modules.critics.action_critic import OwnActionCritic
 from modules.mixers.mixers import QMixer, VDNMixer
@@ -34,6 +35,11 @@ class FACMACLearner(MADDPGLearner):
 
     individual_rewards = False
     Settings: type[LearnerSettings] = FACMACSettings
+
+    @classmethod
+    def sees_rivals(cls, settings: Any) -> bool:
+        """Its critic is of one team."""
+        return False
 
     def make_critics(self) -> dict[str, nn.Module]:
         """Utilities and mixer."""

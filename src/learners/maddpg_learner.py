@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
@@ -14,50 +13,46 @@ from torch.nn import functional as F
 from components.action_selectors import policy_log_probs
 from components.replay import Replay
 from components.target import Target
-from controllers.basic_controller import EVERY, BasicController
-from core.data import EpisodeBatch, Metrics, TeamSpec, one_hots
+from controllers.basic_controller import BasicController
+from core.data import EpisodeBatch, Metrics, TeamSpec, one_hots, read_as
 from core.errors import UserError
 from core.kinds import UNIT
 from core.packing import Packing
 from estimators.gumbel import gumbel_softmax, hard_of
 from estimators.masked import masked_mean
 from estimators.surrogates import entropy
+from learners.action_gradient import (
+    BEFORE,
+    BEHIND,
+    ActionGradientSettings,
+    behind,
+    decision_weights,
+    frozen,
+    own_beside,
+    side_by_side,
+)
 from learners.base import LearnerSettings
 from learners.policy_inference import InferenceSettings, PolicyInference
 from learners.q_learner import td_metrics
-from learners.replayed import ReplayLearner, ReplaySettings
+from learners.replayed import ReplayLearner
+from learners.rivals import Rival, check_known
 from modules.critics.action_critic import ActionCritic
 from modules.sharing import Grouped
-
-
-class ActionGradientSettings(ReplaySettings):
-    """What learners read whose actors follow a critic's gradient in their actions."""
-
-    batch_steps: int | None = Field(
-        None,
-        ge=1,
-        le=100_000,
-        description="Steps per update instead of batch_size episodes, where networks have no memory.",
-    )
-    critic_lr: float | None = Field(None, gt=0, description="The critic's learning rate; null is the actor's lr.")
-    critic_hidden_dim: int = Field(64, ge=1, description="Width of the critic's hidden layers.")
-    gumbel_temperature: float = Field(
-        1.0, ge=1e-6, description="Temperature of the Gumbel-softmax of the actors' draws."
-    )
-    target_policy: Literal["sample", "greedy"] = Field(
-        "sample", description="The next actions in targets: draws from the lagging policies, or their best actions."
-    )
-    logit_penalty: float = Field(0.001, ge=0, description="Weight of the mean square of the policies' logits.")
 
 
 class MADDPGSettings(InferenceSettings, ActionGradientSettings):
     """What MADDPG reads."""
 
     obs_individual_obs: bool = Field(False, description="Give the critic the agent's own observation too.")
+    critic_teams: Literal["all", "own"] = Field(
+        "all", description="Whose actions critics know, and policies are inferred of, where there are several teams."
+    )
 
 
 class MADDPGLearner(ReplayLearner):
     """Decentralised actors that follow the gradient of central critics Q_i(x, u_1, ..., u_A) in their own actions.
+
+    Other teams' agents are among the A, after the own ones, where these are seen (``critic_teams``).
 
     Critics learn r_i + d Q_i'(x', mu_1'(o_1'), ..., mu_A'(o_A')) (eq. 6). Actor i maximises Q_i(x, u_1, ..., mu_i(o_i),
     ..., u_A) beside the others' actions of the replay (eq. 5), through a straight-through Gumbel-softmax.
@@ -66,6 +61,7 @@ class MADDPGLearner(ReplayLearner):
         spec: the team's sizes.
         settings: the learner's section.
         controller: whose agents are the actors.
+        rivals: other teams, whose actions the critics know.
         reward_dim: R of the batches; with individual rewards each agent has a return of its own.
         device: where the networks live.
 
@@ -85,15 +81,19 @@ class MADDPGLearner(ReplayLearner):
         settings: ActionGradientSettings,
         controller: BasicController,
         *,
+        rivals: Sequence[TeamSpec] = (),
         reward_dim: int = 1,
         device: torch.device | str = "cpu",
     ) -> None:
         super().__init__(spec, settings, reward_dim=reward_dim, device=device)
         self.settings, self.controller = settings, controller
+        self.teams = (spec, *rivals)
+        self.rivals: tuple[Rival, ...] = ()
+        self.inference: PolicyInference | None = None
         self._check()
         self.critics = nn.ModuleDict(self.make_critics()).to(device)
         self.inference = self.make_inference()
-        beliefs = {} if self.inference is None else {"beliefs": self.inference.net}
+        beliefs = {} if self.inference is None else self.inference.nets
         self.net = nn.ModuleDict({"agents": controller.agents, **self.critics, **beliefs})
         self.target = Target(self.net, settings.target_update_interval_or_tau)
         self.actor_optimizer = self.make_optimizer(list(controller.agents.parameters()), settings.lr)
@@ -117,6 +117,21 @@ class MADDPGLearner(ReplayLearner):
                 "none: give q_lambda=0, or batch_steps=null, which draws whole episodes."
             )
 
+    @classmethod
+    def sees_rivals(cls, settings: Any) -> bool:
+        """Whether critics know the other teams' actions."""
+        return settings.critic_teams == "all"
+
+    def meet(self, rivals: Sequence[Rival]) -> None:
+        """See who plays the other teams.
+
+        Raises:
+            UserError: targets need a policy that cannot be asked.
+        """
+        if self.inference is None:
+            check_known(self.spec, rivals)
+        self.rivals = tuple(rivals)
+
     # -- what a subclass may state otherwise --------------------------------------------------------------------------
 
     def make_critics(self) -> dict[str, nn.Module]:
@@ -124,9 +139,9 @@ class MADDPGLearner(ReplayLearner):
         return {"critic": Grouped(self._make_critic, self.controller.groups)}
 
     def make_inference(self) -> PolicyInference | None:
-        """What agents learn of each other's policies; nothing in a team of one among several teams."""
-        s, alone = self._own_settings, self.spec.n_agents == 1 and self.spec.name != "agents"
-        return PolicyInference(self, s, self.controller) if s.policy_inference and not alone else None
+        """What agents learn of each other's policies."""
+        s = self._own_settings
+        return PolicyInference(self, s, self.controller, self.teams[1:]) if s.policy_inference else None
 
     def values(self, net: Any, batch: EpisodeBatch, rows: slice, joint: Tensor, *acting: Tensor) -> Tensor:
         """Q of joint actions, [B, T, A, U] or what each agent supposes, [B, T, A, A, U], at T of the rows: [B, T, A].
@@ -138,7 +153,7 @@ class MADDPGLearner(ReplayLearner):
             joint: one-hot actions of all agents.
             acting: [B, T, A, U], what every agent does itself instead.
         """
-        own, state, packing = self._own(batch)[:, rows], batch.state[:, rows], Packing.of(batch.mask)
+        own, state, packing = self._own(batch)[:, rows], self._shared(batch)[:, rows], Packing.of(batch.mask)
         return net["critic"](own, state, joint, *acting, packing=packing).squeeze(-1)
 
     def improved(self, batch: EpisodeBatch, taken: Tensor, chosen: Tensor) -> Tensor:
@@ -149,7 +164,9 @@ class MADDPGLearner(ReplayLearner):
 
     @property
     def _steps(self) -> int | None:
-        return None if self.controller.agents.recurrent else self.settings.batch_steps
+        asked = () if self.inference else self.rivals
+        remembering = self.controller.agents.recurrent or any(rival.recurrent for rival in asked)
+        return None if remembering else self.settings.batch_steps
 
     @property
     def drawn(self) -> tuple[str, str]:
@@ -168,12 +185,11 @@ class MADDPGLearner(ReplayLearner):
 
     def train(self, batch: EpisodeBatch, *, t_env: int) -> Metrics:
         """One update of approximations, critics, actors and what lags, from what was drawn."""
-        inputs = self.controller.inputs(batch)
-        taken = F.one_hot(batch.actions, self.spec.n_actions).float()
-        metrics = {} if self.inference is None else self.inference.fit()
+        inputs, taken = self.controller.inputs(batch), self._taken(batch)
+        metrics = {} if self.inference is None else self.inference.fit(self.rivals, t_env=t_env)
         with torch.no_grad():
-            bootstrap = self.values(self.target.net, batch, BEHIND, self._following(batch, inputs))
-            target = self.targets_of(batch, bootstrap)
+            following = self._following(batch, inputs, t_env)
+            target = self.targets_of(batch, self.values(self.target.net, batch, BEHIND, following))
         values = self.values(self.net, batch, BEFORE, taken)
         loss = masked_mean((values - target) ** 2, batch.mask)
         metrics |= {"critic_loss": loss.detach(), "critic_grad_norm": self.critic_optimizer.step(loss)}
@@ -181,19 +197,22 @@ class MADDPGLearner(ReplayLearner):
         self.target.update()
         return metrics
 
-    def _following(self, batch: EpisodeBatch, inputs: Tensor) -> Tensor:
-        """The next actions, one-hot, as the lagging policies have them: [B, T, A, U]; as each agent supposes them,
-        [B, T, A, A, U], where they infer each other's policies."""
-        following = self._decide(self.behind(self.target.net["agents"], batch, inputs), batch)
-        if self.inference is None:
-            return following
-        beliefs = self.inference.behind(self.target.net["beliefs"], batch, inputs)
-        return own_beside(following, self._decide(beliefs, batch))
+    def _taken(self, batch: EpisodeBatch) -> Tensor:
+        """What all agents did, one-hot: [B, T, A, U]."""
+        pairs = zip((batch, *batch.rivals), self.teams, strict=True)
+        return side_by_side([F.one_hot(seen.actions, team.n_actions).float() for seen, team in pairs])
 
-    def behind(self, agents: Any, batch: EpisodeBatch, inputs: Tensor) -> Tensor:
-        """What networks like the agents' say of the rows behind the steps: [B, T, A, U]."""
-        rows = EVERY if self.controller.agents.recurrent else BEHIND
-        return self.controller.values(agents, inputs, batch, rows)[:, -batch.n_steps :]
+    def _following(self, batch: EpisodeBatch, inputs: Tensor, t_env: int) -> Tensor:
+        """The next actions, one-hot, as the lagging policies have them: [B, T, A, U]; as each agent supposes them,
+        [B, T, own A, A, U], where they infer the others' policies."""
+        own = self._decide(behind(self.controller, self.lagging_agents, batch, inputs), batch)
+        if self.inference is None:
+            pairs = zip(self.rivals, batch.rivals, strict=True)
+            return side_by_side([own, *(self._decide(one.following(seen, t_env=t_env), seen) for one, seen in pairs)])
+        beliefs = self.inference.behind(self.target.net, batch, inputs)
+        supposed = [self._decide(logits, seen) for seen, logits in beliefs]
+        own = own.unsqueeze(2) if self.inference.alone else own_beside(own, supposed.pop(0))
+        return side_by_side([own, *supposed])
 
     def _decide(self, logits: Tensor, batch: EpisodeBatch) -> Tensor:
         """Actions of the rows behind the steps by logits [B, T, ..., A, U], one-hot."""
@@ -232,21 +251,39 @@ class MADDPGLearner(ReplayLearner):
     def _make_critic(self, agents: list[int]) -> ActionCritic:
         spec, s = self.spec, self._own_settings
         return ActionCritic(
-            shared_dim=spec.state_dim,
+            shared_dim=spec.state_dim + self._seen_by_rivals,
             own_dim=spec.obs_dim * s.obs_individual_obs + spec.n_agents,
-            n_agents=spec.n_agents,
-            n_actions=spec.n_actions,
+            n_agents=sum(team.n_agents for team in self.teams),
+            n_actions=max(team.n_actions for team in self.teams),
             hidden_dim=s.critic_hidden_dim,
             agents=agents,
             shared_unit=UNIT[spec.state_kind],
             own_unit=UNIT[spec.obs_kind],
         )
 
+    @property
+    def _seen_by_rivals(self) -> int:
+        """Numbers that the state lacks: where it is what the own team sees, what the other teams see."""
+        return self.spec.state_is_joint_obs * sum(team.n_agents * team.obs_dim for team in self.teams[1:])
+
+    def _shared(self, batch: EpisodeBatch) -> Tensor:
+        """x, the state, or the observations of all agents where that is what it is made of: [B, T+1, S]."""
+        if not self._seen_by_rivals:
+            return batch.state
+        pairs = zip(batch.rivals, self.teams[1:], strict=True)
+        others = [read_as(seen.obs.flatten(2), team.obs_kind, self.spec.state_kind) for seen, team in pairs]
+        return torch.cat([batch.state, *others], -1)
+
     def _own(self, batch: EpisodeBatch) -> Tensor:
         """An agent's own part of the critic's input: [B, T+1, A, O']."""
         spec, s = self.spec, self._own_settings
         agent_id = one_hots(spec.n_agents, spec.obs_kind, self.device).expand(*batch.obs.shape[:2], -1, -1)
         return torch.cat([batch.obs, agent_id], -1) if s.obs_individual_obs else agent_id
+
+    @property
+    def lagging_agents(self) -> Any:
+        """The actors that lag."""
+        return self.target.net["agents"]
 
     def networks(self) -> dict[str, nn.Module]:
         """agent.th, critic.th and what else there is."""
@@ -260,35 +297,3 @@ class MADDPGLearner(ReplayLearner):
     def targets(self) -> dict[str, Target[Any]]:
         """All lag together."""
         return {"net": self.target}
-
-
-BEFORE, BEHIND = slice(None, -1), slice(1, None)
-
-
-def decision_weights(batch: EpisodeBatch, n_policies: int) -> Tensor:
-    """Weights of decisions in the actors' objective: [B, T, A], of sum 1.
-
-    Every sub-policy of every agent counts 1 / (K A) of it, in equal parts of the steps in which it was played (eq. 9).
-    """
-    real = batch.mask.unsqueeze(-1).expand(*batch.mask.shape, batch.actions.shape[-1]).float()
-    if n_policies == 1 or batch.policies is None:
-        return real / real.sum().clamp(min=1)
-    played = F.one_hot(batch.policies, n_policies).to(real.dtype)  # [B, A, K]
-    steps = torch.einsum("bta,bak->ak", real, played).clamp(min=1)
-    return real * (played / steps).sum(-1).unsqueeze(1) / (n_policies * real.shape[-1])
-
-
-def own_beside(own: Tensor, supposed: Tensor) -> Tensor:
-    """[B, T, A, U] in place of what agents suppose of themselves in [B, T, A, A, U]."""
-    own_place = torch.eye(own.shape[2], dtype=torch.bool, device=own.device).unsqueeze(-1)
-    return torch.where(own_place, own.unsqueeze(2), supposed)
-
-
-@contextmanager
-def frozen(net: nn.Module) -> Iterator[None]:
-    """Let gradients pass through a network, but not into it."""
-    net.requires_grad_(False)
-    try:
-        yield
-    finally:
-        net.requires_grad_(True)

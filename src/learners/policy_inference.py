@@ -1,7 +1,8 @@
-"""Approximations of each other's policies (Lowe et al. 2017, section 4.2), for learners whose targets need them."""
+"""Approximations of others' policies (Lowe et al. 2017, section 4.2), for learners whose targets need them."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -10,12 +11,14 @@ from torch import Tensor
 
 from components.action_selectors import policy_log_probs
 from controllers.basic_controller import BasicController
-from core.data import EpisodeBatch, Metrics
+from core.data import EpisodeBatch, Metrics, TeamSpec
 from core.errors import UserError
 from core.packing import Packing
 from estimators.masked import masked_mean
 from estimators.surrogates import entropy
+from learners.action_gradient import BEFORE
 from learners.base import BaseLearner, LearnerSettings
+from learners.rivals import Rival
 from modules.inference import Approximations
 
 
@@ -36,47 +39,106 @@ class PolicyInference:
         learner: whose agents infer.
         settings: what was chosen.
         controller: whose networks they approximate by others like them.
+        rivals: other teams, whose agents are approximated too.
 
     Attributes:
         latest: the newly gathered episodes; None before the first.
+        alone: whether there are no others in the own team.
+        nets: the approximations, by the names of their files; of the own team, unless alone, and of every other.
 
     Raises:
         UserError: one agent, which has nobody to approximate.
     """
 
-    def __init__(self, learner: BaseLearner, settings: InferenceSettings, controller: BasicController) -> None:
-        if learner.spec.n_agents == 1:
+    def __init__(
+        self,
+        learner: BaseLearner,
+        settings: InferenceSettings,
+        controller: BasicController,
+        rivals: Sequence[TeamSpec] = (),
+    ) -> None:
+        self.settings, self.controller, self.device = settings, controller, learner.device
+        self.alone = learner.spec.n_agents == 1
+        if self.alone and not rivals:
             raise UserError(
                 f"policy_inference=True: the only agent of '{learner.spec.name}' has nobody whose policy it could "
-                "infer: give policy_inference=false, or a task with more agents."
+                "infer: give policy_inference=false, critic_teams=all where there are other teams, or a task with more "
+                "agents."
             )
-        self.settings, self.controller, self.device = settings, controller, learner.device
-        self.net = Approximations(controller.make_networks, controller.groups).to(learner.device)
-        self.optimizer = learner.make_optimizer(list(self.net.parameters()), settings.inference_lr or settings.lr)
+        readers = {} if self.alone else {"beliefs": controller}
+        readers |= {f"beliefs_{rival.name}": reader_of(rival, controller) for rival in rivals}
+        self._readers = tuple(readers.values())
+        self.nets = {name: Approximations(one.make_networks, controller.groups) for name, one in readers.items()}
+        parameters = [p for net in self.nets.values() for p in net.to(learner.device).parameters()]
+        self.optimizer = learner.make_optimizer(parameters, settings.inference_lr or settings.lr)
         self.latest: EpisodeBatch | None = None
 
-    def behind(self, net: Any, batch: EpisodeBatch, inputs: Tensor) -> Tensor:
-        """What approximations like these say of the rows behind the steps: [B, T, A (i), A (j), U]."""
-        if self.controller.agents.recurrent:
-            return net(inputs, packing=batch.packing)[:, 1:]
-        return net(inputs[:, 1:], packing=Packing.of(batch.mask))
+    def _seen(self, batch: EpisodeBatch) -> list[EpisodeBatch]:
+        """What is known of every team that is approximated."""
+        return [*([] if self.alone else [batch]), *batch.rivals]
 
-    def fit(self) -> Metrics:
-        """One step on the latest episodes, and how far approximations are from the policies that act."""
+    def behind(self, nets: Any, batch: EpisodeBatch, inputs: Tensor) -> Iterator[tuple[EpisodeBatch, Tensor]]:
+        """For every team its batch, and what approximations say of the rows behind the steps: [B, T, A (i), A_j, U_j].
+
+        Args:
+            nets: like :attr:`nets`.
+            batch: whose rows they are.
+            inputs: of the own team, [B, T+1, A, I].
+        """
+        for name, reader, seen in zip(self.nets, self._readers, self._seen(batch), strict=True):
+            x = inputs if seen is batch else reader.inputs(seen)
+            if reader.agents.recurrent:
+                yield seen, nets[name](x, packing=batch.packing)[:, 1:]
+            else:
+                yield seen, nets[name](x[:, 1:], packing=Packing.of(batch.mask))
+
+    def fit(self, rivals: Sequence[Rival] = (), *, t_env: int) -> Metrics:
+        """One step on the latest episodes, and how far approximations are from the policies that act.
+
+        Args:
+            rivals: who plays the other teams.
+            t_env: environment steps so far.
+        """
         assert self.latest is not None, "episodes are seen before anything is learned from them"
         batch = self.latest.to(self.device)
-        inputs, available = self.controller.inputs(batch), batch.available[:, :-1].unsqueeze(2)
-        beliefs = self.net(inputs[:, :-1], packing=Packing.of(batch.mask))
-        log_mu = policy_log_probs(beliefs, available, 0.0)
-        loss = inference_loss(log_mu, batch, entropy_coef=self.settings.inference_entropy)
-        grad_norm = self.optimizer.step(loss)
+        losses, beliefs, teams = [], [], self._seen(batch)
+        inputs = [reader.inputs(seen) for reader, seen in zip(self._readers, teams, strict=True)]
+        for net, x, seen in zip(self.nets.values(), inputs, teams, strict=True):
+            logits = net(x[:, BEFORE], packing=Packing.of(batch.mask))
+            beliefs.append(policy_log_probs(logits, seen.available[:, BEFORE].unsqueeze(2), 0.0))
+            losses.append(inference_loss(beliefs[-1], seen, entropy_coef=self.settings.inference_entropy))
+        loss = torch.stack(losses).sum()
+        metrics: Metrics = {"inference_loss": loss.detach(), "inference_grad_norm": self.optimizer.step(loss)}
         with torch.no_grad():
-            values = self.controller.values(self.controller.agents, inputs, batch, slice(None, -1))
-            truth = policy_log_probs(values.unsqueeze(2), available, 0.0)
-            kl = (truth.exp() * (truth - log_mu)).sum(-1)  # [B, T, A, A]
-            others = ~torch.eye(kl.shape[-1], dtype=torch.bool, device=kl.device)
-            kl = masked_mean(kl[..., others], batch.mask)
-        return {"inference_loss": loss.detach(), "inference_kl": kl, "inference_grad_norm": grad_norm}
+            pairs = [] if self.alone else [self._own_divergence(batch, inputs[0], beliefs[0])]
+            for rival, seen, log_mu in zip(rivals, batch.rivals, beliefs[len(pairs) :], strict=True):
+                if rival.known:
+                    pairs.append(divergence(rival.policy(seen, t_env=t_env)[:, BEFORE], log_mu).flatten(2))
+            known = {"inference_kl": masked_mean(torch.cat(pairs, -1), batch.mask)} if pairs else {}
+        return metrics | known
+
+    def _own_divergence(self, batch: EpisodeBatch, inputs: Tensor, log_mu: Tensor) -> Tensor:
+        """Of every agent's teammates: [B, T, A (A - 1)]."""
+        values = self.controller.values(self.controller.agents, inputs, batch, BEFORE)
+        truth = policy_log_probs(values, batch.available[:, BEFORE], 0.0)
+        others = ~torch.eye(truth.shape[2], dtype=torch.bool, device=truth.device)
+        return divergence(truth, log_mu)[..., others]
+
+
+def reader_of(rival: TeamSpec, controller: BasicController) -> BasicController:
+    """Who reads another team's observations, and builds networks for them, as a controller does for its own team.
+
+    Agents of other teams share a network where all own ones do, which has their numbers then.
+    """
+    sharing = "full" if controller.settings.parameter_sharing == "full" else "none"
+    settings = controller.settings.model_copy(update={"parameter_sharing": sharing, "obs_agent_id": True})
+    return type(controller)(rival, settings, generators=controller.generators, device=controller.device)
+
+
+def divergence(truth: Tensor, log_mu: Tensor) -> Tensor:
+    """KL of policies [B, T, A_j, U] from what is believed of them, [B, T, A (i), A_j, U]: [B, T, A, A_j]."""
+    truth = truth.unsqueeze(2)
+    return (truth.exp() * (truth - log_mu)).sum(-1)
 
 
 def inference_loss(log_mu: Tensor, batch: EpisodeBatch, *, entropy_coef: float) -> Tensor:

@@ -22,6 +22,7 @@ from core.seeding import numpy_generator, torch_generator
 from core.settings import NESTED, TEAM
 from envs.scripted import make_player
 from learners.diverging import check_updates
+from learners.rivals import Rival
 from training.grouping import check_groups
 from training.options import Options
 from training.players import Player, StartSettings, guide
@@ -66,15 +67,26 @@ class Team:
         self.replay: Replay | None = None
 
     def meet(self, teams: Mapping[str, Team], *, buffer: int | None) -> None:
-        """Open the replay, with what is to be kept of other teams.
+        """See who plays the other teams, where the learner asks, and open the replay.
 
         Args:
             teams: all of them.
             buffer: episodes of the replay; None where it needs none.
+
+        Raises:
+            UserError: it cannot learn beside them.
         """
+        if self.rivals and not self.options.experiment.evaluate:
+            self.learner.meet([teams[rival.name]._as_rival() for rival in self.rivals])
         if buffer is not None:
             kept = [teams[rival.name]._make_replay(buffer, self) for rival in self.rivals]
             self.replay = self._make_replay(buffer, self, kept)
+
+    def _as_rival(self) -> Rival:
+        """Who plays it, for other teams' learners."""
+        lagging = None if self.learner is None else self.learner.lagging_agents
+        plays = self.options.player_of(self.spec.name).plays
+        return Rival(spec=self.spec, plays=plays, controller=self.controller, lagging=lagging)
 
     def _make_replay(self, capacity: int, learns: Team, rivals: Sequence[Replay] = ()) -> Replay:
         """What is kept of this team for one that learns."""

@@ -8,8 +8,9 @@ from torch import nn
 
 from controllers.ensemble_controller import EnsembleController, EnsembleSettings
 from core.errors import UserError
+from learners.action_gradient import decision_weights, own_beside
 from learners.facmac_learner import FACMACLearner, FACMACSettings
-from learners.maddpg_learner import MADDPGLearner, MADDPGSettings, decision_weights, own_beside
+from learners.maddpg_learner import MADDPGLearner, MADDPGSettings
 from learners.policy_inference import inference_loss
 
 OF_LEARNER = {"facmac": (FACMACLearner, FACMACSettings), "maddpg": (MADDPGLearner, MADDPGSettings)}
@@ -211,7 +212,7 @@ def test_a_true_end_is_learned_and_a_time_limit_bootstraps(world):
     values = learner.values(learner.net, batch, slice(None, -1), one_hot(world, batch.actions))
     torch.testing.assert_close(values[0, 0], torch.ones(world.A), rtol=0, atol=0.02)
     lagging = learner.values(
-        learner.target.net, batch, slice(1, None), learner._following(batch, learner.controller.inputs(batch))
+        learner.target.net, batch, slice(1, None), learner._following(batch, learner.controller.inputs(batch), 0)
     )
     torch.testing.assert_close(values[1, 0], 1 + world.GAMMA * lagging[1, 0], rtol=0, atol=0.1)
 
@@ -230,7 +231,7 @@ def test_swapped_reward_columns_swap_what_agents_learn(world):
     swapped = dataclasses.replace(batch, rewards=batch.rewards.flip(-1))
     inputs = first.controller.inputs(batch)
     targets = [
-        one.targets_of(data, one.values(one.target.net, data, slice(1, None), one._following(data, inputs)))
+        one.targets_of(data, one.values(one.target.net, data, slice(1, None), one._following(data, inputs, 0)))
         for one, data in ((first, batch), (second, swapped))
     ]
     difference = targets[0] - targets[1]
@@ -327,8 +328,8 @@ def test_approximations_fit_a_fixed_policy(world):
     batch.actions[:] = (torch.arange(100) >= 20).long()[:, None, None]
     learner.observe(batch)
     for _ in range(400):
-        metrics = learner.inference.fit()
-    logits = learner.inference.net(learner.controller.inputs(batch))[0, 0]
+        metrics = learner.inference.fit(t_env=0)
+    logits = learner.inference.nets["beliefs"](learner.controller.inputs(batch))[0, 0]
     probs = logits.masked_fill(~batch.available[0, 0], -torch.inf).softmax(-1)
     torch.testing.assert_close(probs, torch.tensor([0.2, 0.8, 0.0]).expand_as(probs), rtol=0, atol=0.01)
     values = learner.controller.forward(batch).values[0, 0].masked_fill(~batch.available[0, 0], -torch.inf)
@@ -341,7 +342,7 @@ def test_targets_take_the_others_actions_from_the_approximations_and_the_own_fro
     learner = inferring(world)
     batch, target = world.some_batch(), learner.target.net
     inputs = learner.controller.inputs(batch)
-    supposed = learner._following(batch, inputs)
+    supposed = learner._following(batch, inputs, 0)
     assert supposed.shape == (4, 3, world.A, world.A, world.U)
     allowed = batch.available[:, 1:]
     own = target["agents"](inputs[:, 1:]).masked_fill(~allowed, -torch.inf).argmax(-1)
@@ -364,9 +365,9 @@ def test_own_beside():
 def test_each_agent_has_beliefs_of_its_own_unless_they_share_a_network(world):
     apart = inferring(world, acting={"parameter_sharing": "none"})
     inputs = apart.controller.inputs(world.some_batch())
-    beliefs = apart.inference.net(inputs)
+    beliefs = apart.inference.nets["beliefs"](inputs)
     assert not torch.equal(beliefs[:, :, 0], beliefs[:, :, 1])
-    shared = inferring(world).inference.net(inputs)
+    shared = inferring(world).inference.nets["beliefs"](inputs)
     assert torch.equal(shared[:, :, 0], shared[:, :, 1])
 
 
@@ -378,14 +379,6 @@ def test_one_agent_has_nobody_to_infer(world):
     controller = EnsembleController(spec, EnsembleSettings(use_rnn=False), generators=world.generators())
     with pytest.raises(UserError, match="nobody whose policy it could infer: give policy_inference=false"):
         MADDPGLearner(spec, MADDPGSettings(learner="maddpg_learner", policy_inference=True), controller)
-
-
-def test_a_team_of_one_among_several_teams_infers_nobody(world):
-    spec = dataclasses.replace(world.spec, n_agents=1, name="prey")
-    controller = EnsembleController(spec, EnsembleSettings(use_rnn=False), generators=world.generators())
-    learner = MADDPGLearner(spec, MADDPGSettings(learner="maddpg_learner", policy_inference=True), controller)
-    assert learner.inference is None
-    assert set(learner.networks()) == {"agent", "critic"}
 
 
 def test_settings_that_contradict_each_other(world):

@@ -21,8 +21,8 @@ class ActionCritic(nn.Module):
     Args:
         shared_dim: S, entries of the state.
         own_dim: O', entries of an agent's own part (its number, its observation).
-        n_agents: A, agents of the whole team.
-        n_actions: U.
+        n_agents: A, agents whose actions it reads, those of its team first.
+        n_actions: U, the most that any of them has.
         hidden_dim: H, width of both hidden layers.
         agents: which agents this network serves (parameter sharing).
         shared_unit, own_unit: what stands for 1 where these inputs are bytes.
@@ -58,8 +58,9 @@ class ActionCritic(nn.Module):
         Args:
             own: [B, T, A', O'], of the agents that this network serves.
             shared: [B, T, S].
-            joint: one-hot actions of all agents [B, T, A, U]; or [B, T, A, A, U], what each agent supposes.
-            acting: [B, T, A, U], what each agent does itself instead of what ``joint`` [B, T, A, U] says.
+            joint: one-hot actions of all agents [B, T, A, U]; or [B, T, A'', A, U], as each of the team supposes.
+            acting: [B, T, A'', U''], what each agent of the team does itself instead of what ``joint`` [B, T, A, U]
+                says; U'' are the team's own actions.
 
         Returns:
             [B, T, A', 1]
@@ -68,8 +69,10 @@ class ActionCritic(nn.Module):
         actions = linear(self.action, self._own(joint, 2).flatten(3) if each else joint.flatten(2).unsqueeze(2))
         first = linear(self.own, own) + linear(self.shared, shared).unsqueeze(2) + actions
         if acting is not None:
-            columns = self.action.weight.t().unflatten(0, (joint.shape[2], -1))[self.agents]  # [A', U, H]
-            first = first + torch.einsum("btau,auh->btah", self._own(acting - joint, 2), columns)
+            n_actions = acting.shape[-1]
+            columns = self.action.weight.t().unflatten(0, joint.shape[2:])[self.agents, :n_actions]  # [A', U'', H]
+            change = self._own(acting, 2) - self._own(joint, 2)[..., :n_actions]
+            first = first + torch.einsum("btau,auh->btah", change, columns)
         return linear(self.fc3, linear_relu(self.fc2, F.relu(first)))
 
     def _own(self, x: Tensor, axis: int) -> Tensor:
