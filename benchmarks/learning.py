@@ -28,13 +28,8 @@ from studies.runs import Run
 
 ROOT = Path(__file__).resolve().parent.parent
 ALGORITHMS = ("asae", "coma", "iql", "vdn", "qmix")
-# a game's words where an algorithm needs others: steps, and exploration throughout for what looks for the best corner
-MORE = {("climbing", name): ("t_max=500000",) for name in ("asae", "coma", "coma_tuned")}
-MORE |= {
-    (game, name): ("epsilon_finish=1.0",)
-    for game in ("climbing", "qtran")
-    for name in ("qtran", "qplex", "wqmix_cw", "wqmix_ow")
-}
+# a game's steps where an algorithm needs others
+LONGER = {("climbing", name): ("t_max=500000",) for name in ("asae", "coma", "coma_tuned")}
 SAMPLED = "test_sampled_return_mean"
 METRICS = {
     "chase": ("test_predator_return_mean", "test_prey_return_mean"),
@@ -101,7 +96,7 @@ def runs(group: str, seeds: int, algorithms: Sequence[str], tasks: Sequence[str]
             continue
         for seed in range(1, seeds + 1):
             for algorithm in algorithms:
-                settings = (f"seed={seed}", *words, *MORE.get((words[0].partition("=")[2], algorithm), ()))
+                settings = (f"seed={seed}", *words, *LONGER.get((words[0].partition("=")[2], algorithm), ()))
                 panel = f"{group}: {' '.join(words)}"
                 yield Run(panel=panel, line=algorithm, config=algorithm, env=environment, words=settings)
 

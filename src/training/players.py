@@ -108,15 +108,15 @@ def _shared(layers: Layers) -> Layers:
 
 
 def elsewhere(chosen: Mapping[str, type[BaseModel]], given: Mapping[str, Any]) -> dict[str, str]:
-    """Keys of parts that were not chosen -> the part; of several the first that reads most of the given keys."""
-    own = {key for model in chosen.values() for key in model.model_fields}
-    parts = [
-        (f"the {kind} {name}", load(registry, name, kind).Settings.model_fields.keys() - own)
-        for registry, kind in ((learners.REGISTRY, "learner"), (controllers.REGISTRY, "controller (mac)"))
-        for name in registry
-    ]
-    parts.sort(key=lambda part: -len(part[1] & given.keys()))
-    return {key: name for name, keys in reversed(parts) for key in keys}
+    """Keys of parts that were not chosen -> the part; of several those that read most given keys, three at most."""
+    own, found = {key for model in chosen.values() for key in model.model_fields}, dict[str, dict[str, int]]()
+    for registry, kind in ((controllers.REGISTRY, "controller (mac)"), (learners.REGISTRY, "learner")):
+        for name in registry:
+            keys = load(registry, name, kind).Settings.model_fields.keys() - own
+            for key in keys:
+                found.setdefault(key, {})[f"{kind} {name}"] = len(keys & given.keys())
+    best = {key: [name for name, n in of.items() if n == max(of.values())][:3] for key, of in found.items()}
+    return {key: f"the {' or '.join(names)}" for key, names in best.items()}
 
 
 def _learning(plays: str, layers: Layers, prefix: str, run_keys: frozenset[str]) -> Player:
