@@ -97,11 +97,13 @@ class Iteration:
 
 
 def _rows(x: Any, rows: Rows) -> Any:
-    """Rows of a tensor, or of every tensor in a dataclass."""
+    """Rows of a tensor, or of every tensor in a dataclass or a tuple."""
     if x is None or isinstance(x, int):
         return x
     if isinstance(x, Tensor):
         return x[rows]
+    if isinstance(x, tuple):
+        return tuple(_rows(value, rows) for value in x)
     return replace(x, **{key: _rows(value, rows) for key, value in vars(x).items()})
 
 
