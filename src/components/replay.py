@@ -166,6 +166,7 @@ class Replay:
             lambda key, more: self.arrays[key][rows[:, None], pair[:, : 1 + more]],
             policies=self._policies(rows),
             before=torch.from_numpy(before),
+            last=torch.from_numpy(step == length - 1)[:, None],
             terminated=torch.from_numpy((step == length - 1) & self.arrays["terminated"][rows])[:, None],
             mask=torch.ones(len(rows), 1, dtype=torch.bool),
             rivals=tuple(rival._steps(rows, step) for rival in self.rivals),

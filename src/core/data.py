@@ -169,6 +169,7 @@ class EpisodeBatch:
         mask: bool [B, T], a step that really happened.
         policies: int64 [B, A], which of its sub-policies every agent played; None where it has one.
         before: int64 [B, A], the actions before the first row, -1 at the start of an episode; None of whole episodes.
+        last: bool [B, T], the last step of its episode; None of whole episodes, where the mask says it.
         rivals: the same steps as every other team of the environment saw and did them, for learners that ask for them
             (``BaseLearner.sees_rivals``); else nothing.
     """
@@ -182,6 +183,7 @@ class EpisodeBatch:
     mask: Tensor
     policies: Tensor | None = None
     before: Tensor | None = None
+    last: Tensor | None = None
     rivals: tuple[EpisodeBatch, ...] = ()
 
     @property

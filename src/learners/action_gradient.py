@@ -66,7 +66,7 @@ def own_beside(own: Tensor, supposed: Tensor) -> Tensor:
 
 
 def decision_weights(batch: EpisodeBatch, n_policies: int) -> Tensor:
-    """Weights of decisions in the actors' objective: [B, T, A], of sum 1.
+    """Weights of decisions in the actors' objective: [B, T, A], of sum 1 where every sub-policy was played.
 
     Every sub-policy of every agent counts 1 / (K A) of it, in equal parts of the steps in which it was played (eq. 9).
     """

@@ -141,7 +141,7 @@ class BaseLearner:
         """gamma * (1 - terminated): [B, T, 1]. A cut episode keeps gamma, unless bootstrap_time_limit is false."""
         going_on = (~batch.terminated).float()
         if not self._base.bootstrap_time_limit:
-            going_on = going_on * continues_from_mask(batch.mask)
+            going_on = going_on * (continues_from_mask(batch.mask) if batch.last is None else ~batch.last)
         return self._base.gamma * going_on.unsqueeze(-1)
 
     def make_optimizer(self, parameters: list[nn.Parameter], lr: float) -> Optimizer:

@@ -15,7 +15,7 @@ from learners.base import LearnerSettings
 from learners.maddpg_learner import MADDPGLearner
 from learners.q_learner import MixerSettings
 from modules.critics.action_critic import OwnActionCritic
-from modules.mixers.mixers import QMixer, VDNMixer
+from modules.mixers.mixers import VDNMixer
 from modules.sharing import Grouped
 
 
@@ -67,15 +67,7 @@ class FACMACLearner(MADDPGLearner):
         s: Any = self.settings
         if s.mixer == "vdn":
             return VDNMixer()
-        return QMixer(
-            self.spec.state_dim,
-            self.spec.n_agents,
-            embed_dim=s.mixing_embed_dim,
-            hypernet_layers=s.hypernet_layers,
-            hypernet_embed=s.hypernet_embed,
-            unit=UNIT[self.spec.state_kind],
-            monotonic=s.mixer == "qmix",
-        )
+        return s.qmixer(self.spec, monotonic=s.mixer == "qmix")
 
     def _own(self, batch: EpisodeBatch) -> Tensor:
         """What the agent sees, without memory: [B, T+1, A, I]."""

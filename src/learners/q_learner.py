@@ -42,6 +42,12 @@ class MixerSettings(Section):
     hypernet_layers: Literal[1, 2] = Field(2, description="Layers of QMIX's hypernetworks.")
     hypernet_embed: int = Field(64, ge=1, description="Width of the hypernetworks' hidden layer.")
 
+    def qmixer(self, spec: TeamSpec, *, monotonic: bool = True) -> QMixer:
+        """Build it."""
+        sizes = {"hypernet_layers": self.hypernet_layers, "hypernet_embed": self.hypernet_embed}
+        unit, embed_dim = UNIT[spec.state_kind], self.mixing_embed_dim
+        return QMixer(spec.state_dim, spec.n_agents, embed_dim=embed_dim, **sizes, unit=unit, monotonic=monotonic)
+
 
 class QLearnerSettings(MixerSettings, DoubleQSettings):
     """What the value-based learner reads."""
@@ -149,8 +155,7 @@ class QLearner(ReplayLearner):
         if s.mixer == "qplex":
             sizes = {"kernels": s.qplex_kernels, "layers": s.qplex_layers, "hidden_dim": s.hypernet_embed}
             return DuplexMixer(spec.state_dim, spec.n_agents, spec.n_actions, **sizes, unit=unit)
-        layers = {"hypernet_layers": s.hypernet_layers, "hypernet_embed": s.hypernet_embed}
-        return QMixer(spec.state_dim, spec.n_agents, embed_dim=s.mixing_embed_dim, **layers, unit=unit)
+        return s.qmixer(spec)
 
     def mix(
         self, mixer: nn.Module, q: Tensor, actions: Tensor, available: Tensor, state: Tensor, steps: Packing | None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -31,6 +32,14 @@ class FirstLinear(nn.Linear):
         if x.dtype != torch.uint8:
             return super().forward(x)
         return _Bytes.apply(x, self.weight, self.bias, self.unit)
+
+
+def as_one_layer(n_inputs: int, *parts: nn.Module) -> None:
+    """Initialise the parts of a first layer as one ``nn.Linear`` on all of its inputs together."""
+    bound = 1 / math.sqrt(n_inputs)
+    for part in parts:
+        for parameter in part.parameters():
+            nn.init.uniform_(parameter, -bound, bound)
 
 
 class _Bytes(torch.autograd.Function):

@@ -2,10 +2,12 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from components.replay import Replay
 from controllers.ensemble_controller import EnsembleController, EnsembleSettings
 from core.errors import UserError
 from learners.action_gradient import decision_weights, own_beside
@@ -215,6 +217,22 @@ def test_a_true_end_is_learned_and_a_time_limit_bootstraps(world):
         learner.target.net, batch, slice(1, None), learner._following(batch, learner.controller.inputs(batch), 0)
     )
     torch.testing.assert_close(values[1, 0], 1 + world.GAMMA * lagging[1, 0], rtol=0, atol=0.1)
+
+
+@pytest.mark.parametrize("bootstrap", [True, False])
+def test_among_single_steps_only_the_last_of_a_cut_episode_may_count_as_an_end(world, bootstrap):
+    learner = make(world, bootstrap_time_limit=bootstrap, batch_steps=60)
+    batch = world.some_batch()
+    batch.rewards[..., 0] = torch.arange(4.0)[:, None] * 10 + torch.arange(3.0)  # 10 * episode + step
+    generator = np.random.default_rng(0)
+    replay = Replay(world.spec, episode_limit=3, capacity=4, reward_dim=1, generator=generator)
+    replay.add(batch)
+    steps, whole = learner.draw(replay), learner.discounts(batch)
+    assert steps.n_steps == 1
+    for k, discount in enumerate(learner.discounts(steps).flatten()):
+        episode, t = divmod(int(steps.rewards[k, 0, 0]), 10)
+        assert discount == whole[episode, t, 0]
+    assert (whole[batch.mask] == 0).sum() == (2 if bootstrap else 4)
 
 
 def test_what_lags_moves_by_its_fraction_after_an_update(world):

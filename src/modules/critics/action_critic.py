@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from modules.first_linear import FirstLinear
+from modules.first_linear import FirstLinear, as_one_layer
 from modules.rows import linear, linear_relu
 
 
@@ -46,9 +44,7 @@ class ActionCritic(nn.Module):
         self.shared = FirstLinear(shared_dim, hidden_dim, unit=shared_unit)
         self.own = FirstLinear(own_dim, hidden_dim, bias=False, unit=own_unit)
         self.action = nn.Linear(n_agents * n_actions, hidden_dim, bias=False)
-        bound = 1 / math.sqrt(shared_dim + own_dim + n_agents * n_actions)
-        for parameter in (*self.shared.parameters(), *self.own.parameters(), *self.action.parameters()):
-            nn.init.uniform_(parameter, -bound, bound)
+        as_one_layer(shared_dim + own_dim + n_agents * n_actions, self.shared, self.own, self.action)
         self.fc2, self.fc3 = nn.Linear(hidden_dim, hidden_dim), nn.Linear(hidden_dim, 1)
         self.register_buffer("agents", torch.tensor(agents), persistent=False)
 
@@ -96,9 +92,7 @@ class OwnActionCritic(nn.Module):
         super().__init__()
         self.own = FirstLinear(own_dim, hidden_dim, unit=own_unit)
         self.action = nn.Linear(n_actions, hidden_dim, bias=False)
-        bound = 1 / math.sqrt(own_dim + n_actions)
-        for parameter in (*self.own.parameters(), *self.action.parameters()):
-            nn.init.uniform_(parameter, -bound, bound)
+        as_one_layer(own_dim + n_actions, self.own, self.action)
         self.fc2, self.fc3 = nn.Linear(hidden_dim, hidden_dim), nn.Linear(hidden_dim, 1)
         self.register_buffer("agents", torch.tensor(agents), persistent=False)
 

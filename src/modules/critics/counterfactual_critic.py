@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from core.shapes import check
-from modules.first_linear import FirstLinear
+from modules.first_linear import FirstLinear, as_one_layer
 from modules.rows import linear, linear_relu
 
 
@@ -48,13 +46,11 @@ class CounterfactualCritic(nn.Module):
         value_head: bool = False,
     ) -> None:
         super().__init__()
-        bound = 1 / math.sqrt(shared_dim + own_dim + n_agents * n_actions)  # as nn.Linear on the whole input
         self.n_actions = n_actions
         self.shared = FirstLinear(shared_dim, hidden_dim, unit=shared_unit)
         self.own = FirstLinear(own_dim, hidden_dim, bias=False, unit=own_unit)
         self.action = nn.Embedding(n_agents * n_actions, hidden_dim)
-        for parameter in (*self.shared.parameters(), *self.own.parameters(), *self.action.parameters()):
-            nn.init.uniform_(parameter, -bound, bound)
+        as_one_layer(shared_dim + own_dim + n_agents * n_actions, self.shared, self.own, self.action)
         self.fc2 = nn.Linear(hidden_dim, hidden_dim)
         self.fc3 = nn.Linear(hidden_dim, n_actions)
         if value_head:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from modules.first_linear import FirstLinear
+from modules.first_linear import FirstLinear, as_one_layer
 from modules.rows import linear, linear_relu
 
 
@@ -28,9 +28,7 @@ class JointCritic(nn.Module):
         self.n_actions = n_actions
         self.state = FirstLinear(state_dim, hidden_dim, unit=unit)
         self.action = nn.Embedding(n_agents * n_actions, hidden_dim)
-        bound = (state_dim + n_agents * n_actions) ** -0.5  # as nn.Linear on the whole input
-        for parameter in (*self.state.parameters(), *self.action.parameters()):
-            nn.init.uniform_(parameter, -bound, bound)
+        as_one_layer(state_dim + n_agents * n_actions, self.state, self.action)
         self.hidden, self.last = nn.Linear(hidden_dim, hidden_dim), nn.Linear(hidden_dim, 1)
         self.register_buffer("offsets", torch.arange(n_agents) * n_actions, persistent=False)
 

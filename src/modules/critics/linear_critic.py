@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -10,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from core.packing import Packing, packed
-from modules.first_linear import FirstLinear
+from modules.first_linear import FirstLinear, as_one_layer
 from modules.rows import linear, linear_relu
 from modules.sharing import Grouped
 
@@ -64,9 +63,7 @@ class Utility(nn.Module):
         super().__init__()
         self.shared = FirstLinear(shared_dim, hidden_dim, unit=shared_unit)
         self.own = FirstLinear(own_dim, hidden_dim, bias=False, unit=own_unit)
-        bound = 1 / math.sqrt(shared_dim + own_dim)  # as nn.Linear on the whole input
-        for parameter in (*self.shared.parameters(), *self.own.parameters()):
-            nn.init.uniform_(parameter, -bound, bound)
+        as_one_layer(shared_dim + own_dim, self.shared, self.own)
         self.fc2 = nn.Linear(hidden_dim, hidden_dim)
         self.value = nn.Linear(hidden_dim, 1)
         self.advantage = nn.Linear(hidden_dim, n_actions)
