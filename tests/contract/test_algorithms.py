@@ -10,7 +10,7 @@ import torch
 import controllers
 import learners
 from components import checkpoint
-from contract_helpers import Recorder
+from contract_helpers import Recorder, assert_equal, iterate
 from core.errors import UserError
 from core.packing import Packing
 from core.registry import load
@@ -36,13 +36,6 @@ ENSEMBLES = ["maddpg policy_inference=true policy_ensemble=2", "maddpg_epymarl p
              "facmac policy_ensemble=2"]  # fmt: skip
 
 
-def iterate(experiment, n=3):
-    sink = Recorder()
-    for _ in range(n):
-        experiment.iterate(sink)
-    return sink
-
-
 def weights(experiment):
     return {
         (team, file, key): value.clone()
@@ -60,25 +53,6 @@ def grouped(algorithm, sharing):
 def differ(first, second):
     """Whether two networks of one kind have other weights."""
     return not all(torch.equal(*pair) for pair in zip(first.parameters(), second.parameters(), strict=True))
-
-
-def assert_equal(first, second, path=""):
-    """Nested dictionaries, lists and tensors, bit for bit."""
-    assert type(first) is type(second), path
-    if isinstance(first, dict):
-        assert first.keys() == second.keys(), path
-        for key in first:
-            assert_equal(first[key], second[key], f"{path}/{key}")
-    elif isinstance(first, list | tuple):
-        assert len(first) == len(second), path
-        for k, (a, b) in enumerate(zip(first, second, strict=True)):
-            assert_equal(a, b, f"{path}/{k}")
-    elif isinstance(first, torch.Tensor):
-        assert torch.equal(first, second), path
-    elif isinstance(first, np.ndarray):
-        np.testing.assert_array_equal(first, second, err_msg=path)
-    else:
-        assert first == second, path
 
 
 def test_no_algorithm_is_forgotten():

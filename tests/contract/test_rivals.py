@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+import contract_helpers
 from components import checkpoint
-from contract_helpers import Recorder
+from contract_helpers import Recorder, assert_equal
 from core.errors import UserError
 from training import snapshot
 from training.experiment import Experiment
@@ -32,9 +33,7 @@ def make(toy_env):
 
 
 def iterate(experiment, n=3):
-    sink = Recorder()
-    for _ in range(n):
-        experiment.iterate(sink)
+    sink = contract_helpers.iterate(experiment, n)
     for _, _, metrics in sink.learner_metrics:
         assert np.isfinite(list(metrics.values())).all(), metrics
     return sink
@@ -43,21 +42,6 @@ def iterate(experiment, n=3):
 def state_of(experiment):
     """All that a checkpoint keeps."""
     return snapshot.parts(experiment, sink={}, run="")
-
-
-def assert_equal(first, second, path=""):
-    if isinstance(first, dict):
-        assert first.keys() == second.keys(), path
-        for key in first:
-            assert_equal(first[key], second[key], f"{path}/{key}")
-    elif isinstance(first, list | tuple):
-        assert len(first) == len(second), path
-        for k, pair in enumerate(zip(first, second, strict=True)):
-            assert_equal(*pair, f"{path}/{k}")
-    elif isinstance(first, torch.Tensor):
-        assert torch.equal(first, second), path
-    else:
-        assert first == second, path
 
 
 # -- what is kept -----------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from components import checkpoint
-from contract_helpers import Recorder
+from contract_helpers import Recorder, iterate
 from controllers.basic_controller import BasicController
 from controllers.scripted_controller import ScriptedController
 from core.data import TeamSpec, TeamStep
@@ -57,13 +57,6 @@ def weights(experiment, team):
 
 def equal(first, second):
     return first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
-
-
-def iterate(experiment, n=3):
-    sink = Recorder()
-    for _ in range(n):
-        experiment.iterate(sink)
-    return sink
 
 
 # -- algorithms against algorithms -----------------------------------------------------------------------------------
