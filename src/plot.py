@@ -21,6 +21,7 @@ from analysis.drawing import draw_curves
 from analysis.tables import CENTER_NAMES, table, write_csv
 from core.errors import UserError
 from core.foreign import advice
+from telling.usage import show
 
 if TYPE_CHECKING:
     from analysis.curves import Curve
@@ -129,12 +130,12 @@ def _print_tables(every: dict[str, list[Curve]], options: argparse.Namespace) ->
     share = LATE if options.final == "tenth" else 0.0
     found = every[options.metric]
     if options.table:
-        print(table(found, center=options.center, share=share))
+        show(table(found, center=options.center, share=share))
     if options.markdown:
         further = {metric: made for metric, made in every.items() if metric != options.metric}
-        print(tables(found, options.metric, share=share, further=further))
+        show(tables(found, options.metric, share=share, further=further))
     if options.wide:
-        print(wide(found, options.metric, share=share))
+        show(wide(found, options.metric, share=share))
 
 
 def _check_foreign(arguments: Sequence[str]) -> None:
@@ -160,7 +161,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if out:
             label = f"{options.metric} ({CENTER_NAMES[options.center]})"
             draw_curves(found, out, y_label=label, title=options.title, x_label=options.x_label, y_min=options.y_min)
-            print(out)
+            show(str(out))
         if options.csv:
             write_csv(found, options.csv)
         _print_tables(every, options)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import numpy as np
@@ -96,7 +99,7 @@ class Report:
         """Check that the files can be written; makes their folders.
 
         Raises:
-            UserError: nothing is evaluated, another format, or a folder cannot be made.
+            UserError: nothing is evaluated, another format, or a file could not be written.
         """
         for option, path, formats in (("--out", self.out, FORMATS), ("--csv", self.table, (".csv",))):
             if path is None:
@@ -109,6 +112,10 @@ class Report:
                 raise UserError(f"{option} {path} must end in {' or '.join(formats)}.")
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
+                if path.is_dir():
+                    raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+                with TemporaryFile(dir=path.parent):  # not after all episodes have been played
+                    pass
             except OSError as error:
                 raise _unwritable(path, error, option) from error
 

@@ -1,7 +1,9 @@
 """src/evaluate.py: intervals, tables of episodes, films, several runs, other seeds and maps."""
 
 import csv
+import errno
 import json
+import os
 import shutil
 from functools import partial
 
@@ -172,6 +174,17 @@ def test_bad_words(run, command, words, expected):
     status, _, err = command(run, *words)
     assert (status, len(err.splitlines())) == (2, 1)
     assert expected in err
+
+
+@pytest.mark.parametrize("option", ["--csv", "--out"])
+def test_a_file_that_cannot_be_written_is_told_before_anything_is_played(run, command, tmp_path, option):
+    taken = tmp_path / "taken.csv"
+    taken.mkdir()
+    status, out, err = command(run, option, taken)
+    assert (status, out) == (2, "")
+    assert err.splitlines() == [
+        f"error: The results cannot be written to '{taken}': {os.strerror(errno.EISDIR)}. Choose another {option}."
+    ]
 
 
 def test_a_folder_of_runs_is_no_models_folder(cli, run):

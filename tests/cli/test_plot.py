@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -167,6 +168,15 @@ def test_a_png_is_small_and_keeps_the_colours_of_its_lines(results, tmp_path):
     for colour in drawing.COLOURS[:2]:
         wanted = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
         assert (np.abs(shown - wanted).max(1) <= 4).sum() > 100, colour
+
+
+def test_a_reader_of_tables_that_has_seen_enough_is_no_error(results, tmp_path):
+    reader, writer = os.pipe()
+    os.close(reader)
+    words = [sys.executable, str(SOURCE / "plot.py"), str(results), "--out", str(tmp_path / "c.svg"), "--table"]
+    done = subprocess.run(words, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_the_command_line_end_to_end(results, tmp_path):
