@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import core.packages  # noqa: F401  (first: it tells of missing packages)
 from core.errors import UserError
+from core.printing import show
 from telling import usage
 from telling.listing import listing
 
@@ -19,7 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         args, words = usage.read(given)
         if args.list:
-            usage.show(listing())
+            show(listing())
             return 0
         from telling import explaining, reference
         from training import session
@@ -27,17 +28,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         from training.options import resolve
 
         if args.help_setting:
-            usage.show(explaining.help_setting(args.help_setting))
+            show(explaining.help_setting(args.help_setting))
             return 0
         if args.all_settings:
-            usage.show(reference.reference())
+            show(reference.reference())
             return 0
         if args.env_info:
             print(json.dumps(session.env_info(resolve(args.config or "iql", args.env_config, words)), indent=2))
             return 0
         options = resolve(args.config, args.env_config, words, args.team)
         if args.print_config is not None:
-            usage.show(explaining.table(options, args.print_config))
+            show(explaining.table(options, args.print_config))
             return 0
         report = None if args.out is None else Report(args.out)
         return session.run(options, command=shlex.join(["python", "src/main.py", *given]), report=report)

@@ -21,7 +21,7 @@ from analysis.drawing import draw_curves
 from analysis.tables import CENTER_NAMES, table, write_csv
 from core.errors import UserError
 from core.foreign import advice
-from telling.usage import show
+from core.printing import show
 
 if TYPE_CHECKING:
     from analysis.curves import Curve

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import os
 import re
-import sys
 from collections.abc import Sequence
 
 from core.settings import config_names
@@ -67,11 +65,3 @@ def read(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     options, unknown = cli.parse_known_intermixed_args(given)
     check_options(unknown, re.findall(r"--[a-z-]+", cli.format_usage()))
     return options, [word for word in options.words if word != WITH[0]]
-
-
-def show(text: str) -> None:
-    """Print; a reader that has seen enough (``| head``) is no error."""
-    try:
-        print(text, flush=True)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes at its end, too
