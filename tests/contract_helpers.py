@@ -13,8 +13,8 @@ class Recorder:
         self.learner_metrics, self.stats, self.tests = [], [], []
 
     def learner(self, metrics, t_env, *, team=None):
-        numbers = {k: float(v) for k, v in metrics.items()}
-        self.learner_metrics.append((t_env, team, numbers))
+        if metrics:
+            self.learner_metrics.append((t_env, team, {k: float(v) for k, v in metrics.items()}))
 
     def episodes(self, stats, t_env, *, prefix=""):
         (self.tests if prefix else self.stats).append((t_env, prefix, stats))

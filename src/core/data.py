@@ -16,10 +16,8 @@ import torch
 from torch import Tensor
 
 from core.kinds import DTYPE, UNIT, Kind
+from core.metrics import Metrics as Metrics
 from core.packing import Packing
-
-Metrics = dict[str, float | Tensor]
-"""Name -> value. Learners leave scalars as tensors; the sink makes numbers of them once."""
 
 
 @dataclass(frozen=True, kw_only=True)

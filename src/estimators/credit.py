@@ -20,17 +20,27 @@ class Marginal:
 
     Attributes:
         advantage: [B, T, A, U].
-        standard_error: [B, T, A, U], of the Monte-Carlo mean; zero where it is exact or m = 1.
         value: [B, T, A], V(s), the mean of Q over the same joint actions (eq. 5).
+        samples: [B, T, A, M, U], of which the advantage is the mean; None where it is exact.
     """
 
     advantage: Tensor
-    standard_error: Tensor
     value: Tensor
+    samples: Tensor | None = None
+
+    @property
+    def standard_error(self) -> Tensor:
+        """Of the Monte-Carlo mean, [B, T, A, U]; zero where it is exact or m = 1."""
+        if self.samples is None or self.samples.shape[-2] == 1:
+            return torch.zeros_like(self.advantage)
+        m = self.samples.shape[-2]
+        squares = (self.samples - self.advantage.unsqueeze(-2)).square_().sum(-2)  # ten times as fast as std
+        return (squares / (m * (m - 1))).sqrt_()
 
     def steps(self, rows: slice) -> Marginal:
         """Some of the time steps."""
-        return Marginal(self.advantage[:, rows], self.standard_error[:, rows], self.value[:, rows])
+        samples = None if self.samples is None else self.samples[:, rows]
+        return Marginal(self.advantage[:, rows], self.value[:, rows], samples)
 
 
 def baseline(q: Tensor, pi: Tensor) -> Tensor:
@@ -64,12 +74,7 @@ def marginal(q_samples: Tensor, pi: Tensor) -> Marginal:
     """
     expected = baseline(q_samples, pi.unsqueeze(-2))
     per_sample = q_samples - expected  # A_ctf, eq. 1
-    m = per_sample.shape[-2]
-    advantage, value = per_sample.mean(-2), expected.mean(-2).squeeze(-1)  # eq. 10
-    if m == 1:
-        return Marginal(advantage, torch.zeros_like(advantage), value)
-    squares = (per_sample - advantage.unsqueeze(-2)).square_().sum(-2)  # ten times as fast as std
-    return Marginal(advantage, (squares / (m * (m - 1))).sqrt_(), value)
+    return Marginal(per_sample.mean(-2), expected.mean(-2).squeeze(-1), per_sample)  # eq. 10
 
 
 def exact_marginal(q_joint: Tensor, partner_probs: Tensor, pi: Tensor) -> Marginal:
@@ -84,8 +89,7 @@ def exact_marginal(q_joint: Tensor, partner_probs: Tensor, pi: Tensor) -> Margin
     """
     q_marginal = (partner_probs.unsqueeze(-1) * q_joint).sum(-2)  # eq. 3
     value = baseline(q_marginal, pi).squeeze(-1)  # eq. 5: V = sum_u pi^a(u) Q_mar^a(u)
-    advantage = counterfactual(q_marginal, pi)  # eq. 4
-    return Marginal(advantage, torch.zeros_like(advantage), value)
+    return Marginal(counterfactual(q_marginal, pi), value)  # eq. 4
 
 
 def partner_ratio(log_pi: Tensor, behaviour: Tensor, actions: Tensor, *, bound: float) -> Tensor:

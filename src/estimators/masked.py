@@ -21,6 +21,11 @@ def masked_mean(x: Tensor, mask: Tensor) -> Tensor:
     return x.masked_fill(padding, 0.0).sum() / (mask.sum() * per_step).clamp(min=1)
 
 
+def mean_abs(x: Tensor, mask: Tensor) -> Tensor:
+    """Mean magnitude; the arguments are those of :func:`masked_mean`."""
+    return masked_mean(x.abs(), mask)
+
+
 def masked_standardise(x: Tensor, mask: Tensor) -> Tensor:
     """Subtract the mean and divide by the (population) deviation of the entries that count.
 
@@ -46,3 +51,8 @@ def masked_log_softmax(logits: Tensor, available: Tensor) -> Tensor:
         [..., U]; unavailable actions get a huge negative but finite number, so that p * log p is 0 and no NaN arises.
     """
     return torch.log_softmax(logits.masked_fill(~available, torch.finfo(logits.dtype).min / 4), dim=-1)
+
+
+def likeliest(log_pi: Tensor, mask: Tensor) -> Tensor:
+    """Mean probability of the likeliest actions: log-probabilities [B, T, ..., U]; mask as in :func:`masked_mean`."""
+    return masked_mean(log_pi.amax(-1).exp(), mask)

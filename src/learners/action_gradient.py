@@ -11,8 +11,12 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from components.action_selectors import policy_log_probs
 from controllers.basic_controller import EVERY, BasicController
-from core.data import EpisodeBatch
+from core.data import EpisodeBatch, Metrics
+from core.metrics import Later
+from estimators.masked import likeliest, masked_mean
+from estimators.surrogates import entropy
 from learners.replayed import ReplaySettings
 
 BEFORE, BEHIND = slice(None, -1), slice(1, None)
@@ -76,6 +80,16 @@ def decision_weights(batch: EpisodeBatch, n_policies: int) -> Tensor:
     played = F.one_hot(batch.policies, n_policies).to(real.dtype)  # [B, A, K]
     steps = torch.einsum("bta,bak->ak", real, played).clamp(min=1)
     return real * (played / steps).sum(-1).unsqueeze(1) / (n_policies * real.shape[-1])
+
+
+def policy_metrics(logits: Tensor, available: Tensor, mask: Tensor) -> Metrics:
+    """What is told of policies by logits [B, T, A, U], over steps bool [B, T]."""
+    log_pi = Later(policy_log_probs, logits, available, 0.0)
+    return {"entropy": Later(_entropy, log_pi, mask), "pi_max": Later(likeliest, log_pi, mask)}
+
+
+def _entropy(log_pi: Tensor, mask: Tensor) -> Tensor:
+    return masked_mean(entropy(log_pi), mask)
 
 
 @contextmanager

@@ -19,8 +19,9 @@ from components.target import Target
 from controllers.basic_controller import BasicController
 from core.data import EpisodeBatch, Metrics, TeamSpec
 from core.errors import UserError
+from core.metrics import Later
 from estimators import surrogates
-from estimators.masked import masked_mean
+from estimators.masked import likeliest, masked_mean
 from learners.base import BaseLearner, LearnerSettings
 from learners.critics.part import EVERY, CriticPart, Iteration, Rows, TargetSettings, mean_metrics
 
@@ -240,8 +241,8 @@ class ActorCriticLearner(BaseLearner):
     def _credit(self, it: Iteration, log_pi: Tensor | None) -> tuple[Tensor, Metrics]:
         with torch.no_grad():
             advantages, metrics = self.credit(it, log_pi)
-            metrics["pi_max"] = masked_mean(it.log_pi[:, :-1].exp().amax(-1), it.batch.mask)
-            return advantages, metrics
+        metrics["pi_max"] = Later(likeliest, it.log_pi[:, :-1], it.batch.mask)
+        return advantages, metrics
 
     def _improve(self, it: Iteration, log_pi: Tensor, advantages: Tensor, entropy_coef: float) -> Metrics:
         per_decision, metrics = self.objective(it, log_pi, advantages)

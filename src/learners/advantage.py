@@ -6,7 +6,8 @@ from pydantic import Field
 from torch import Tensor
 
 from core.data import Metrics
-from estimators.masked import masked_mean, masked_standardise
+from core.metrics import Later
+from estimators.masked import masked_mean, masked_standardise, mean_abs
 from learners.actor_critic import ActorCriticLearner, ActorCriticSettings
 from learners.critics.part import Iteration
 from learners.critics.value_part import ValuePart
@@ -34,8 +35,8 @@ class AdvantageLearner(ActorCriticLearner):
     def scaled(self, it: Iteration, advantages: Tensor) -> tuple[Tensor, Metrics]:
         """Advantages [B, T, A] as the actors' objective takes them, and what is told of them."""
         metrics: Metrics = {
-            "advantage_mean": masked_mean(advantages, it.batch.mask),
-            "advantage_abs": masked_mean(advantages.abs(), it.batch.mask),
+            "advantage_mean": Later(masked_mean, advantages, it.batch.mask),
+            "advantage_abs": Later(mean_abs, advantages, it.batch.mask),
         }
         if self.settings.standardise_advantages:
             advantages = masked_standardise(advantages, it.weights)

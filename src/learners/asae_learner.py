@@ -11,6 +11,7 @@ from controllers.asae_controller import ASAEController
 from core.data import Metrics, TeamSpec
 from core.errors import UserError
 from core.memory import amount, machine_memory
+from core.metrics import Later
 from estimators import surrogates
 from estimators.credit import (
     Marginal,
@@ -111,8 +112,7 @@ class ASAELearner(ProximalLearner, CounterfactualLearner):
         if s.own_action == "expected":
             ratio = (log_pi - old).masked_fill(~it.batch.available[:, :-1], 0.0).exp()
             loss = (old.exp() * surrogate(ratio, advantages, s.eps_clip)).sum(-1)
-            clipped = (old.exp() * ((ratio.detach() - 1).abs() > s.eps_clip)).sum(-1)
-            return loss, {"clip_fraction": masked_mean(clipped, it.weights)}
+            return loss, {"clip_fraction": Later(_clipped, ratio, old, it.weights, s.eps_clip)}
         ratio = it.ratio(log_pi)
         taken = advantages if self.robust else advantages.gather(-1, it.batch.actions.unsqueeze(-1)).squeeze(-1)
         return self.clipped(it, ratio, surrogate(ratio, taken, s.eps_clip))
@@ -120,3 +120,8 @@ class ASAELearner(ProximalLearner, CounterfactualLearner):
     def recredit(self, epoch: int) -> bool:
         """Resynchronise: eq. 11 without the approximation pi_{i+1} ~ pi_i."""
         return self.settings.resync
+
+
+def _clipped(ratio: Tensor, old: Tensor, weights: Tensor, eps_clip: float) -> Tensor:
+    """Which share has left the clip range: ratios and log-probabilities of all own actions [B, T, A, U]."""
+    return masked_mean((old.exp() * ((ratio - 1).abs() > eps_clip)).sum(-1), weights)

@@ -10,8 +10,9 @@ from pydantic import Field
 from torch import Tensor
 
 from core.data import EpisodeBatch, Metrics, TeamSpec
+from core.metrics import Later
 from estimators.credit import Marginal, marginal, partner_ratio
-from estimators.masked import masked_mean, masked_standardise
+from estimators.masked import masked_mean, masked_standardise, mean_abs
 from estimators.returns import continues_from_mask, residuals
 from learners.actor_critic import ActorCriticLearner, ActorCriticSettings
 from learners.base import LearnerSettings
@@ -165,12 +166,12 @@ class CounterfactualLearner(ActorCriticLearner):
         advantages = result.advantage
         metrics: Metrics = {}
         if self.samples:
-            metrics["marginal_standard_error"] = masked_mean(result.standard_error.gather(-1, executed), mask)
+            metrics["marginal_standard_error"] = Later(_error_of, result, executed, mask)
         taken = advantages.gather(-1, executed)
         if self.robust:
             taken, more = self._with_residual(it, taken.squeeze(-1), log_pi)
             metrics |= more
-        metrics |= {"advantage_mean": masked_mean(taken, mask), "advantage_abs": masked_mean(taken.abs(), mask)}
+        metrics |= {"advantage_mean": Later(masked_mean, taken, mask), "advantage_abs": Later(mean_abs, taken, mask)}
         if not self.settings.standardise_advantages:
             return taken if self.robust else advantages, metrics
         if self.robust:
@@ -183,11 +184,16 @@ class CounterfactualLearner(ActorCriticLearner):
         """A_dr of the executed actions: [B, T, A]; under later policies the residual is weighted by the partners'."""
         residual = self.settings.residual_weight * it.estimates.residual
         metrics: Metrics = {
-            "marginal_abs": masked_mean(taken.abs(), it.batch.mask),
-            "residual_abs": masked_mean(residual.abs(), it.batch.mask),
+            "marginal_abs": Later(mean_abs, taken, it.batch.mask),
+            "residual_abs": Later(mean_abs, residual, it.batch.mask),
         }
         if log_pi is not None:
             settings: Any = self.settings  # of a leaf that re-estimates credit
             bound = settings.partner_ratio_bound
             residual = residual * partner_ratio(log_pi, it.log_pi[:, :-1], it.batch.actions, bound=bound)
         return (residual if self.settings.advantage == "gae" else taken + residual), metrics
+
+
+def _error_of(result: Marginal, executed: Tensor, mask: Tensor) -> Tensor:
+    """Mean standard error of executed actions, int64 [B, T, A, 1]."""
+    return masked_mean(result.standard_error.gather(-1, executed), mask)

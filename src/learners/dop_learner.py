@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from controllers.basic_controller import BasicController
@@ -58,4 +57,4 @@ class DOPLearner(COMALearner):
         advantage = values.k.unsqueeze(-1) * counterfactual(values.q, pi)
         expected = values.expected(pi).expand_as(values.k)
         beside = values.beside(self.joint_actions(partners, executed))[..., 0, :]
-        return Marginal(advantage, torch.zeros_like(advantage), expected), beside
+        return Marginal(advantage, expected), beside

@@ -10,7 +10,6 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from components.action_selectors import policy_log_probs
 from components.replay import Replay
 from components.target import Target
 from controllers.basic_controller import BasicController
@@ -20,7 +19,6 @@ from core.kinds import UNIT
 from core.packing import Packing
 from estimators.gumbel import gumbel_softmax, hard_of
 from estimators.masked import masked_mean
-from estimators.surrogates import entropy
 from learners.action_gradient import (
     BEFORE,
     BEHIND,
@@ -29,6 +27,7 @@ from learners.action_gradient import (
     decision_weights,
     frozen,
     own_beside,
+    policy_metrics,
     side_by_side,
 )
 from learners.base import LearnerSettings
@@ -186,15 +185,17 @@ class MADDPGLearner(ReplayLearner):
     def train(self, batch: EpisodeBatch, *, t_env: int) -> Metrics:
         """One update of approximations, critics, actors and what lags, from what was drawn."""
         inputs, taken = self.controller.inputs(batch), self._taken(batch)
-        metrics = {} if self.inference is None else self.inference.fit(self.rivals, t_env=t_env)
+        metrics: Metrics = {} if self.inference is None else self.inference.fit()
         with torch.no_grad():
             following = self._following(batch, inputs, t_env)
             target = self.targets_of(batch, self.values(self.target.net, batch, BEHIND, following))
         values = self.values(self.net, batch, BEFORE, taken)
         loss = masked_mean((values - target) ** 2, batch.mask)
         metrics |= {"critic_loss": loss.detach(), "critic_grad_norm": self.critic_optimizer.step(loss)}
-        metrics |= td_metrics(batch, values.detach(), target) | self._improve(batch, inputs, taken)
+        metrics |= td_metrics(batch, values, target) | self._improve(batch, inputs, taken)
         self.target.update()
+        if self.inference is not None:
+            metrics |= self.inference.divergence(self.rivals, t_env=t_env)
         return metrics
 
     def _taken(self, batch: EpisodeBatch) -> Tensor:
@@ -234,10 +235,7 @@ class MADDPGLearner(ReplayLearner):
         squares = logits.square().masked_fill(~available, 0).sum(-1) / available.sum(-1)
         loss = pg_loss + s.logit_penalty * masked_mean(squares, batch.mask)
         grad_norm = self.actor_optimizer.step(loss)
-        with torch.no_grad():
-            log_pi = policy_log_probs(logits, available, 0.0)
-            metrics: Metrics = {"entropy": masked_mean(entropy(log_pi), batch.mask)}
-            metrics["pi_max"] = masked_mean(log_pi.exp().amax(-1), batch.mask)
+        metrics = policy_metrics(logits, available, batch.mask)
         return metrics | {"pg_loss": pg_loss.detach(), "agent_grad_norm": grad_norm}
 
     # -- parts --------------------------------------------------------------------------------------------------------

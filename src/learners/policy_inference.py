@@ -13,6 +13,7 @@ from components.action_selectors import policy_log_probs
 from controllers.basic_controller import BasicController
 from core.data import EpisodeBatch, Metrics, TeamSpec
 from core.errors import UserError
+from core.metrics import Later
 from core.packing import Packing
 from estimators.masked import masked_mean
 from estimators.surrogates import entropy
@@ -92,33 +93,46 @@ class PolicyInference:
             else:
                 yield seen, nets[name](x[:, 1:], packing=Packing.of(batch.mask))
 
-    def fit(self, rivals: Sequence[Rival] = (), *, t_env: int) -> Metrics:
-        """One step on the latest episodes, and how far approximations are from the policies that act.
+    def fit(self) -> Metrics:
+        """One step on the latest episodes."""
+        assert self.latest is not None, "episodes are seen before anything is learned from them"
+        batch = self.latest.to(self.device)
+        coef, losses = self.settings.inference_entropy, []
+        for log_mu, seen in self._beliefs(batch):
+            losses.append(inference_loss(log_mu, seen, entropy_coef=coef))
+        loss = torch.stack(losses).sum()
+        return {"inference_loss": loss.detach(), "inference_grad_norm": self.optimizer.step(loss)}
+
+    def _beliefs(self, batch: EpisodeBatch) -> Iterator[tuple[Tensor, EpisodeBatch]]:
+        """For every team what is believed of its policies, [B, T, A (i), A_j, U_j], and its batch."""
+        for net, reader, seen in zip(self.nets.values(), self._readers, self._seen(batch), strict=True):
+            logits = net(reader.inputs(seen)[:, BEFORE], packing=Packing.of(batch.mask))
+            yield policy_log_probs(logits, seen.available[:, BEFORE].unsqueeze(2), 0.0), seen
+
+    def divergence(self, rivals: Sequence[Rival] = (), *, t_env: int) -> Metrics:
+        """How far approximations are from the policies that act, once both have moved.
 
         Args:
             rivals: who plays the other teams.
             t_env: environment steps so far.
         """
-        assert self.latest is not None, "episodes are seen before anything is learned from them"
-        batch = self.latest.to(self.device)
-        losses, beliefs, teams = [], [], self._seen(batch)
-        inputs = [reader.inputs(seen) for reader, seen in zip(self._readers, teams, strict=True)]
-        for net, x, seen in zip(self.nets.values(), inputs, teams, strict=True):
-            logits = net(x[:, BEFORE], packing=Packing.of(batch.mask))
-            beliefs.append(policy_log_probs(logits, seen.available[:, BEFORE].unsqueeze(2), 0.0))
-            losses.append(inference_loss(beliefs[-1], seen, entropy_coef=self.settings.inference_entropy))
-        loss = torch.stack(losses).sum()
-        metrics: Metrics = {"inference_loss": loss.detach(), "inference_grad_norm": self.optimizer.step(loss)}
-        with torch.no_grad():
-            pairs = [] if self.alone else [self._own_divergence(batch, inputs[0], beliefs[0])]
-            for rival, seen, log_mu in zip(rivals, batch.rivals, beliefs[len(pairs) :], strict=True):
-                if rival.known:
-                    pairs.append(divergence(rival.policy(seen, t_env=t_env)[:, BEFORE], log_mu).flatten(2))
-            known = {"inference_kl": masked_mean(torch.cat(pairs, -1), batch.mask)} if pairs else {}
-        return metrics | known
+        if self.alone and not any(rival.known for rival in rivals):
+            return {}
+        return {"inference_kl": Later(self._divergence, self.latest, rivals, t_env)}
 
-    def _own_divergence(self, batch: EpisodeBatch, inputs: Tensor, log_mu: Tensor) -> Tensor:
+    def _divergence(self, latest: EpisodeBatch, rivals: Sequence[Rival], t_env: int) -> Tensor:
+        batch, pairs = latest.to(self.device), []
+        beliefs = self._beliefs(batch)
+        if not self.alone:
+            pairs.append(self._own_divergence(batch, next(beliefs)[0]))
+        for rival, (log_mu, seen) in zip(rivals, beliefs, strict=False):
+            if rival.known:
+                pairs.append(divergence(rival.policy(seen, t_env=t_env)[:, BEFORE], log_mu).flatten(2))
+        return masked_mean(torch.cat(pairs, -1), batch.mask)
+
+    def _own_divergence(self, batch: EpisodeBatch, log_mu: Tensor) -> Tensor:
         """Of every agent's teammates: [B, T, A (A - 1)]."""
+        inputs = self.controller.inputs(batch)
         values = self.controller.values(self.controller.agents, inputs, batch, BEFORE)
         truth = policy_log_probs(values, batch.available[:, BEFORE], 0.0)
         others = ~torch.eye(truth.shape[2], dtype=torch.bool, device=truth.device)

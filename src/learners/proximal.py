@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from operator import getitem
+
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from core.data import Metrics
+from core.data import EpisodeBatch, Metrics
+from core.metrics import Later
 from estimators import surrogates
 from estimators.masked import masked_mean
 from learners.actor_critic import ActorCriticLearner, ActorCriticSettings
@@ -33,8 +36,7 @@ class ProximalLearner(ActorCriticLearner):
 
     def clipped(self, it: Iteration, ratio: Tensor, loss: Tensor) -> tuple[Tensor, Metrics]:
         """A loss [B, T, A], and which share of the ratios [B, T, A] has left the clip range."""
-        outside = ((ratio.detach() - 1).abs() > self.settings.eps_clip).float()
-        return loss, {"clip_fraction": masked_mean(outside, it.weights)}
+        return loss, {"clip_fraction": Later(_outside, ratio, it.weights, self.settings.eps_clip)}
 
     def stop(self, it: Iteration, log_pi: Tensor) -> bool:
         """Whether the mean KL[pi_{i+1}, pi_i] has exceeded the bound."""
@@ -50,13 +52,27 @@ class ProximalLearner(ActorCriticLearner):
 
 def movement(learner: ActorCriticLearner, it: Iteration, t_env: int) -> Metrics:
     """KL[pi_{i+1}, pi_i] of every agent, their mean, and its sum over an agent's partners (eq. 14)."""
-    with torch.no_grad():
-        present = learner.controller.log_policy(it.batch, t_env=t_env)[:, :-1]
-        per_decision = surrogates.kl(present, it.log_pi[:, :-1])  # [B, T, A]
-        per_agent = [masked_mean(part, it.batch.mask) for part in per_decision.unbind(-1)]
-    total = torch.stack(per_agent).sum()
-    metrics: Metrics = {f"kl_agent_{a}": value for a, value in enumerate(per_agent)}
-    n = len(per_agent)
-    metrics["kl_mean"] = total / n
-    metrics["kl_partners"] = total * (n - 1) / n  # mean over agents of the sum over the others
+    n_agents = it.log_pi.shape[2]
+    per_agent = Later(_divergences, learner, it.batch, it.log_pi, t_env)
+    metrics: Metrics = {f"kl_agent_{a}": Later(getitem, per_agent, a) for a in range(n_agents)}
+    metrics["kl_mean"] = Later(torch.mean, per_agent)
+    metrics["kl_partners"] = Later(_of_partners, per_agent)
     return metrics
+
+
+def _divergences(learner: ActorCriticLearner, batch: EpisodeBatch, log_pi: Tensor, t_env: int) -> Tensor:
+    """Mean KL of the present policies from log_pi [B, T+1, A, U]: [A]."""
+    present = learner.controller.log_policy(batch, t_env=t_env)[:, :-1]
+    per_decision = surrogates.kl(present, log_pi[:, :-1])  # [B, T, A]
+    return torch.stack([masked_mean(part, batch.mask) for part in per_decision.unbind(-1)])
+
+
+def _of_partners(per_agent: Tensor) -> Tensor:
+    """Mean over agents of the sum over the others, of [A]."""
+    n = len(per_agent)
+    return per_agent.sum() * (n - 1) / n
+
+
+def _outside(ratio: Tensor, weights: Tensor, eps_clip: float) -> Tensor:
+    """Which share of the ratios [B, T, A] has left the clip range."""
+    return masked_mean(((ratio - 1).abs() > eps_clip).float(), weights)

@@ -20,9 +20,10 @@ from controllers.basic_controller import BasicController
 from core.data import EpisodeBatch, Metrics, TeamSpec
 from core.errors import UserError
 from core.kinds import UNIT
+from core.metrics import Later
 from core.packing import Packing, packed
 from core.settings import Section
-from estimators.masked import masked_mean
+from estimators.masked import masked_mean, mean_abs
 from learners.base import LearnerSettings
 from learners.replayed import ReplayLearner, ReplaySettings
 from modules.mixers.mixers import IndependentMixer, QMixer, VDNMixer
@@ -215,11 +216,14 @@ def chosen(q: Tensor, actions: Tensor) -> Tensor:
     return q.gather(-1, actions.unsqueeze(-1)).squeeze(-1)
 
 
-@torch.no_grad()
 def td_metrics(batch: EpisodeBatch, values: Tensor, target: Tensor) -> Metrics:
     """Of values and their targets, [B, T, R] each."""
     return {
-        "td_error_abs": masked_mean((values - target).abs(), batch.mask),
-        "q_taken_mean": masked_mean(values, batch.mask),
-        "target_mean": masked_mean(target.expand_as(values), batch.mask),
+        "td_error_abs": Later(_error, values, target, batch.mask),
+        "q_taken_mean": Later(masked_mean, values, batch.mask),
+        "target_mean": Later(masked_mean, target.expand_as(values), batch.mask),
     }
+
+
+def _error(values: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+    return mean_abs(values - target, mask)

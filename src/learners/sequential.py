@@ -10,7 +10,8 @@ from torch import Tensor
 from components.optimizer import Optimizers
 from core.data import Metrics, TeamSpec
 from core.errors import UserError
-from estimators.masked import masked_mean
+from core.metrics import Later
+from estimators.masked import mean_abs
 from learners.advantage import AdvantageLearner, AdvantageSettings
 from learners.critics.part import Iteration, mean_metrics
 from learners.critics.state_value import StateValue, StateValueSettings
@@ -83,8 +84,7 @@ class SequentialLearner(AdvantageLearner):
             with torch.no_grad():
                 ratio = own.ratio(self.log_policy(own, t_env=t_env)[:, :-1])
             factor = factor * ratio.prod(-1, keepdim=True).masked_fill(~it.batch.mask.unsqueeze(-1), 1.0)
-        change = masked_mean((factor - 1).abs(), it.batch.mask)
-        return mean_metrics(turns) | {"factor_change": change}
+        return mean_metrics(turns) | {"factor_change": Later(mean_abs, factor - 1, it.batch.mask)}
 
 
 def _shown(sharing: Any) -> Any:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from components.action_selectors import greedy
 from core.data import EpisodeBatch, Metrics
 from core.kinds import UNIT
+from core.metrics import Later
 from core.packing import packed
 from estimators.masked import masked_mean
 from learners.base import LearnerSettings
@@ -65,8 +66,8 @@ class WQMIXLearner(QLearner):
             weight = torch.where(full, 1.0, self.settings.wqmix_alpha)
         central_loss = masked_mean((central - target) ** 2, batch.mask)
         loss = masked_mean(weight * (mixed - target) ** 2, batch.mask) + central_loss
-        more = {"central_loss": central_loss.detach(), "full_weight_share": masked_mean(full.float(), batch.mask)}
-        return loss, td_metrics(batch, mixed, target) | more
+        metrics = td_metrics(batch, mixed, target) | {"central_loss": central_loss.detach()}
+        return loss, metrics | {"full_weight_share": Later(masked_mean, full.float(), batch.mask)}
 
     def _better(self, batch: EpisodeBatch, seen: Seen, q: Tensor, target: Tensor) -> Tensor:
         """Whether what was done is what Q_tot's agents would do, or its target is above Q* of that: bool [B, T, 1]."""

@@ -1,8 +1,8 @@
-"""What gathers between two writes of the log."""
+"""Numbers of what is told, and the episodes between two writes of the log."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,70 +10,30 @@ import torch
 from torch import Tensor
 
 from core.data import EpisodeStats
+from core.metrics import Later, now
 
-FOLD = 256  # training iterations whose tensors are kept before they become numbers
 
-
-def numbers(metrics: Sequence[Mapping[str, float | Tensor]]) -> list[dict[str, float]]:
-    """Make floats of all tensors (one element each), with one transfer per device and dtype.
+def numbers(metrics: Mapping[str, float | Tensor | Later]) -> dict[str, float]:
+    """Compute what comes later and make floats of all tensors, with one transfer per device and dtype.
 
     Raises:
         ValueError: a tensor has more than one element.
     """
-    groups: dict[tuple[torch.device, torch.dtype], list[tuple[int, str, Tensor]]] = {}
-    result: list[dict[str, float]] = [{} for _ in metrics]
-    for i, row in enumerate(metrics):
-        for key, value in row.items():
-            if isinstance(value, Tensor):
-                if value.numel() != 1:
-                    raise ValueError(f"metric '{key}' has shape {tuple(value.shape)}; a metric is one number")
-                groups.setdefault((value.device, value.dtype), []).append((i, key, value.detach().reshape(())))
-                result[i][key] = 0.0  # keeps the order of the keys
-            else:
-                result[i][key] = float(value)
+    groups: dict[tuple[torch.device, torch.dtype], list[tuple[str, Tensor]]] = {}
+    result: dict[str, float] = {}
+    for key, metric in metrics.items():
+        value = now(metric)
+        if isinstance(value, Tensor):
+            if value.numel() != 1:
+                raise ValueError(f"metric '{key}' has shape {tuple(value.shape)}; a metric is one number")
+            groups.setdefault((value.device, value.dtype), []).append((key, value.detach().reshape(())))
+            result[key] = 0.0  # keeps the order of the keys
+        else:
+            result[key] = float(value)
     for entries in groups.values():
-        for (i, key, _), value in zip(entries, torch.stack([entry[2] for entry in entries]).tolist(), strict=True):
-            result[i][key] = float(value)
+        values = torch.stack([value for _, value in entries]).tolist()
+        result |= {key: float(value) for (key, _), value in zip(entries, values, strict=True)}
     return result
-
-
-class Means:
-    """Sums of metrics since the last write; sums go left to right, so a saved half continues bit for bit."""
-
-    def __init__(self) -> None:
-        self._rows: list[Mapping[str, float | Tensor]] = []
-        self._sums: dict[str, list[float]] = {}  # key -> [sum, count]
-
-    def add(self, metrics: Mapping[str, float | Tensor]) -> None:
-        """Keep one iteration's metrics; no synchronisation but every ``FOLD`` calls, which bounds memory."""
-        self._rows.append(dict(metrics))
-        if len(self._rows) >= FOLD:
-            self._fold()
-
-    def _fold(self) -> None:
-        for row in numbers(self._rows):
-            for key, value in row.items():
-                entry = self._sums.setdefault(key, [0.0, 0])
-                entry[0] += value
-                entry[1] += 1
-        self._rows = []
-
-    def take(self) -> dict[str, float]:
-        """Return the mean of every key over the iterations that had it, and start anew."""
-        self._fold()
-        means = {key: total / count for key, (total, count) in self._sums.items()}
-        self._sums = {}
-        return means
-
-    def state_dict(self) -> dict[str, list[float]]:
-        """Key -> [sum, count]."""
-        self._fold()
-        return {key: list(entry) for key, entry in self._sums.items()}
-
-    def load_state_dict(self, state: Mapping[str, Sequence[float]]) -> None:
-        """Restore what :meth:`state_dict` gave."""
-        self._rows = []
-        self._sums = {key: [float(total), int(count)] for key, (total, count) in state.items()}
 
 
 class Episodes:

@@ -12,8 +12,9 @@ from typing import Any
 from torch import Tensor
 
 from core.data import EpisodeStats
+from core.metrics import Later
 from observers.console import Console
-from observers.gather import Episodes, Means, numbers, summarise
+from observers.gather import Episodes, numbers, summarise
 from observers.interrupts import shield
 from observers.sacred_files import AtomicFileObserver
 
@@ -34,7 +35,7 @@ class Sink:
         teams: names of the teams; keys get no prefix where there is one, ``<team>_`` where there are several.
         log_interval: environment steps between two tables on the console.
         runner_log_interval: ... between two writes of training episodes.
-        learner_log_interval: ... between two writes of learner metrics (each is the mean since the last).
+        learner_log_interval: ... between two writes of learner metrics, each of the update at which it is due.
     """
 
     def __init__(
@@ -51,7 +52,7 @@ class Sink:
         self._run = run
         self._console = console
         self._tensorboard = _Board(tensorboard) if tensorboard is not None else None
-        self._learners = {team: Means() for team in teams}
+        self._teams = tuple(teams)
         self._episodes = Episodes()
         self._intervals = {"table": log_interval, "runner": runner_log_interval}
         self._intervals |= {f"learner/{team}": learner_log_interval for team in teams}
@@ -68,13 +69,13 @@ class Sink:
         """The last value written of every metric."""
         return dict(self._latest)
 
-    def write(self, metrics: Mapping[str, float | Tensor], t_env: int) -> None:
+    def write(self, metrics: Mapping[str, float | Tensor | Later], t_env: int) -> None:
         """Write at once, whatever the intervals (epsilon, evaluation results, timings).
 
         Raises:
             ValueError: a tensor has more than one element.
         """
-        values = numbers([metrics])[0]
+        values = numbers(metrics)
         if not values:
             return
         with shield():
@@ -95,27 +96,21 @@ class Sink:
         self._last[interval] = int(t_env)
         return True
 
-    def learner(self, metrics: Mapping[str, float | Tensor], t_env: int, *, team: str | None = None) -> None:
-        """Take what one ``Learner.train`` returned; means are written at each ``learner_log_interval``.
-
-        Costs no synchronisation between writes: tensors are kept as they are, so they must not be changed in place.
+    def learner(self, metrics: Mapping[str, float | Tensor | Later], t_env: int, *, team: str | None = None) -> None:
+        """Take what one ``Learner.train`` returned; written at each ``learner_log_interval``, else not computed.
 
         Args:
-            metrics: name -> one number.
+            metrics: name -> one number; nothing where nothing was learned.
             t_env: environment steps so far.
             team: whose learner; needed where there are several teams.
         """
-        team = next(iter(self._learners)) if team is None and len(self._learners) == 1 else team
+        team = self._teams[0] if team is None and len(self._teams) == 1 else team
         assert team is not None, "several teams: say whose learner this is"
         with shield():
             self._t_env = int(t_env)
-            self._learners[team].add(metrics)
-            if self._due(f"learner/{team}", t_env):
-                self._write_learner(team, t_env)
-
-    def _write_learner(self, team: str, t_env: int) -> None:
-        front = f"{team}_" if len(self._learners) > 1 else ""
-        self.write({front + key: value for key, value in self._learners[team].take().items()}, t_env)
+            if metrics and self._due(f"learner/{team}", t_env):
+                front = f"{team}_" if len(self._teams) > 1 else ""
+                self.write({front + key: value for key, value in metrics.items()}, t_env)
 
     def episodes(self, stats: EpisodeStats, t_env: int, *, prefix: str = "") -> None:
         """Take finished episodes; :func:`observers.gather.summarise` says under which names they are written.
@@ -158,12 +153,9 @@ class Sink:
             self._run.captured_out = self._files.captured(CAPTURED)  # Sacred's own capture is off
 
     def close(self, *, status: str = "COMPLETED", results: str | Path = "") -> None:
-        """Write what is still pending at the last t_env, flush, and end the console. Calling it twice is harmless.
+        """Write pending episodes at the last t_env, flush, and end the console. Calling it twice is harmless.
 
-        A learner that trains several times an iteration may have more to say of a step whose means are written: a
-        point has one value, so that is left out.
-
-        Save checkpoints before: ``state_dict`` holds the pending sums, which this empties.
+        Save checkpoints before: ``state_dict`` holds these episodes.
 
         Args:
             status: how the run ended, as Sacred names it.
@@ -172,9 +164,6 @@ class Sink:
         if self._closed:
             return
         self._closed = True
-        for team in self._learners:
-            if self._last.get(f"learner/{team}") != self._t_env:  # else its point is there, and this would be another
-                self._write_learner(team, self._t_env)
         self.write(self._episodes.take(), self._t_env)
         if self._console is not None:
             self._console.close(status=status, results=str(results), metrics=self._latest)
@@ -183,9 +172,8 @@ class Sink:
             self._tensorboard.close()
 
     def state_dict(self) -> dict[str, Any]:
-        """Pending sums, pending episodes and last write times (plain Python and NumPy), for exact resume."""
+        """Pending episodes and last write times (plain Python and NumPy), for exact resume."""
         return {
-            "learners": {team: means.state_dict() for team, means in self._learners.items()},
             "episodes": self._episodes.state_dict(),
             "last": dict(self._last),
             "latest": dict(self._latest),
@@ -193,9 +181,7 @@ class Sink:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore what :meth:`state_dict` gave."""
-        for team, means in self._learners.items():
-            means.load_state_dict(state["learners"].get(team, {}))
+        """Restore what :meth:`state_dict` gave; the learners' sums that former versions kept are left out."""
         self._episodes.load_state_dict(state["episodes"])
         self._last = dict(state["last"])
         self._latest = dict(state["latest"])

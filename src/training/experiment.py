@@ -119,8 +119,8 @@ class Experiment:
         self.episode += s.batch_size_run
         sink.episodes(stats, self.t_env)
         for name, batch in seen(self.teams, batches, episode=self.episode).items():
-            for metrics in self.teams[name].learn(batch, episode=self.episode, t_env=started):
-                sink.learner(metrics, self.t_env, team=name)
+            metrics = self.teams[name].learn(batch, episode=self.episode, t_env=started)
+            sink.learner(metrics, self.t_env, team=name)
 
     def test(self, sink: Sink) -> dict[str, EpisodeStats]:
         """Play test episodes in their own environments; training does not notice.

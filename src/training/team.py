@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -200,7 +200,7 @@ class Team:
         assert self.replay is not None, "what learns ensembles learns from replayed episodes"
         return replace(batch, policies=torch.from_numpy(self.replay.generator.integers(n, size=size)))
 
-    def learn(self, batch: EpisodeBatch, *, episode: int, t_env: int) -> list[Metrics]:
+    def learn(self, batch: EpisodeBatch, *, episode: int, t_env: int) -> Metrics:
         """Learn: once from new episodes (and replayed ones beside them), or as often as is due from the replay.
 
         Args:
@@ -209,16 +209,16 @@ class Team:
             t_env: environment steps when their gathering began.
 
         Returns:
-            the metrics of each update.
+            the metrics of the last update, to be read before the next; empty where there was none.
 
         Raises:
             Diverged: a loss or a gradient is not finite.
         """
         if self.learner is None:
-            return []
+            return {}
         self.learner.observe(batch)
         try:
-            metrics = list(self._updates(batch, episode, t_env))
+            metrics = self._update(batch, episode, t_env)
         except Exception:  # some functions of torch refuse nan
             self._check_updates(batch, t_env)
             raise
@@ -228,18 +228,20 @@ class Team:
     def _check_updates(self, batch: EpisodeBatch, t_env: int) -> None:
         check_updates(self.spec.name, self.learner, batch, self.replay, t_env=t_env)
 
-    def _updates(self, batch: EpisodeBatch, episode: int, t_env: int) -> Iterator[Metrics]:
+    def _update(self, batch: EpisodeBatch, episode: int, t_env: int) -> Metrics:
+        """All updates that are due; what the last of them tells."""
         before = episode - batch.n_episodes
         if self.replay is not None:
             self.replay.add(batch)
         if self.replay is None or self.learner.on_policy:
-            yield self._learn_once(batch, t_env=t_env, guided=self._guided(before))
-            return
+            return self._learn_once(batch, t_env=t_env, guided=self._guided(before))
         settings = self.learner.settings
         due = episode // settings.episodes_per_update - before // settings.episodes_per_update
-        if self.replay.can_sample(settings.batch_size):
-            for _ in range(due):
-                yield self._learn_again(self.replay, t_env=t_env)
+        if due == 0 or not self.replay.can_sample(settings.batch_size):
+            return {}
+        for _ in range(due - 1):
+            self._learn_again(self.replay, t_env=t_env)
+        return self._learn_again(self.replay, t_env=t_env)
 
     def _learn_once(self, batch: EpisodeBatch, *, t_env: int, guided: bool) -> Metrics:
         n_replayed = 0

@@ -284,7 +284,7 @@ def test_padding_has_no_influence(make_experiment, algorithm):
             batch = spoil(batch)
         team.learner.observe(batch)
         metrics = team.learner.train(batch, t_env=0)
-        results.append((weights(experiment), {k: torch.as_tensor(v) for k, v in metrics.items()}))
+        results.append((weights(experiment), {k: torch.as_tensor(float(v)) for k, v in metrics.items()}))
     assert_equal_up_to_rounding(*results)
 
 
@@ -308,7 +308,7 @@ def test_networks_leave_the_padding_out(make_experiment, monkeypatch, algorithm,
             experiment.teams["agents"].learner.observe(batch)
             metrics = experiment.teams["agents"].learner.train(batch, t_env=0)
         assert any(found) == packs
-        results.append((weights(experiment), {k: torch.as_tensor(v) for k, v in metrics.items()}))
+        results.append((weights(experiment), {k: torch.as_tensor(float(v)) for k, v in metrics.items()}))
     assert_equal_up_to_rounding(*results)
 
 

@@ -127,9 +127,16 @@ def test_agents_learn_what_a_script_does(make):
     """A script does what it is told: beliefs come to it."""
     words = ["inference_lr=0.05", "inference_entropy=0", "batch_size_run=16", "buffer_size=64", "env_args.n_agents=2"]
     experiment = make(INFERS, *words, blue="hinted")
-    sink = iterate(experiment, 10)
-    losses = [metrics["inference_loss"] for _, team, metrics in sink.learner_metrics if team == "red"]
-    learner = experiment.teams["red"].learner
+    learner, losses = experiment.teams["red"].learner, []
+    fit = learner.inference.fit
+
+    def spy():
+        told = fit()
+        losses.append(float(told["inference_loss"]))
+        return told
+
+    learner.inference.fit = spy
+    iterate(experiment, 10)
     (seen,) = learner.inference.latest.rivals
     numbers = torch.eye(1).expand(*seen.obs.shape[:2], 1, 1)
     beliefs = learner.inference.nets["beliefs_blue"](torch.cat([seen.obs, numbers], -1))  # [B, T+1, 2, 1, U]

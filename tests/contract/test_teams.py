@@ -62,6 +62,18 @@ def equal(first, second):
 # -- algorithms against algorithms -----------------------------------------------------------------------------------
 
 
+def counted(learner):
+    """What each of its updates tells."""
+    told, train = [], learner.train
+
+    def spy(batch, **others):
+        told.append(train(batch, **others))
+        return told[-1]
+
+    learner.train = spy
+    return told
+
+
 @pytest.mark.parametrize("opponent", ["asae", "coma", "qmix"])
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 @pytest.mark.parametrize("side", ["red", "blue"])
@@ -70,6 +82,7 @@ def test_every_algorithm_plays_every_team(make_teams, side, algorithm, opponent)
     experiment = make_teams(opponent, {side: algorithm})
     other = {"red": "blue", "blue": "red"}[side]
     before = {team: weights(experiment, team) for team in (side, other)}
+    updates = {team: counted(experiment.teams[team].learner) for team in (side, other)}
     sink = iterate(experiment, 2)
     for team, plays in ((side, algorithm), (other, opponent)):
         own = experiment.teams[team]
@@ -78,7 +91,9 @@ def test_every_algorithm_plays_every_team(make_teams, side, algorithm, opponent)
         assert player.plays == plays
         assert type(own.learner) is player.classes["learner"]
         metrics = [numbers for _, name, numbers in sink.learner_metrics if name == team]
-        assert len(metrics) == (2 if own.learner.on_policy else 8)  # one per iteration, or one per gathered episode
+        assert len(updates[team]) == (2 if own.learner.on_policy else 8)  # one per iteration, or per gathered episode
+        told = updates[team] if own.learner.on_policy else updates[team][3::4]  # of an iteration's updates the last
+        assert metrics == [{key: float(one) for key, one in update.items()} for update in told]
         assert all(np.isfinite(value) for numbers in metrics for value in numbers.values())
         after = weights(experiment, team)
         assert all(torch.isfinite(value).all() for value in after.values())

@@ -274,7 +274,7 @@ def test_the_critics_loss_and_gradient_equal_a_loop(world, epsilon, steps):
     wanted = torch.autograd.grad(loss, list(learner.critic.net.parameters()))
     metrics = learner.train(new, t_env=0, replayed=old)
     torch.testing.assert_close(metrics["critic_loss"], loss.detach())
-    torch.testing.assert_close(metrics["replayed_td_error_abs"], errors[1].detach().abs().mean())
+    torch.testing.assert_close(metrics["replayed_td_error_abs"](), errors[1].detach().abs().mean())
     for parameter, gradient in zip(learner.critic.net.parameters(), wanted, strict=True):
         torch.testing.assert_close(parameter.grad, gradient)
 

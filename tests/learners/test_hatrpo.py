@@ -184,8 +184,8 @@ def test_no_agent_leaves_its_region(world, use_rnn):
         kl = surrogates.kl(it.log_pi[:, :-1], new)
         for agent in range(2):
             assert kl[..., agent][it.weights[..., agent]].mean() <= 0.02 + 1e-6
-        moved += metrics["step_accepted"]
-        assert metrics["step_kl"] > 0
+        moved += float(metrics["step_accepted"])
+        assert float(metrics["step_kl"]) > 0
     assert moved > 4
 
 
@@ -194,7 +194,7 @@ def test_without_advantages_nothing_moves(world):
     before = [p.detach().clone() for p in learner.controller.agents.parameters()]
     learner.credit = lambda it, log_pi: (torch.zeros(4, 3, 2), {})
     metrics = learner.train(batch, t_env=0)
-    assert metrics["step_accepted"] == 0
+    assert float(metrics["step_accepted"]) == 0
     after = learner.controller.agents.parameters()
     assert all(torch.equal(*pair) for pair in zip(before, after, strict=True))
 
@@ -204,7 +204,7 @@ def test_the_entropy_bonus_is_climbed_too(world):
     for net in learner.controller.agents.nets:
         net.fc2.bias.data[0] = 2.0
     learner.credit = lambda it, log_pi: (torch.zeros(4, 3, 2), {})
-    found = [learner.train(world.some_batch(masked=False), t_env=0)["entropy"] for _ in range(3)]
+    found = [float(learner.train(world.some_batch(masked=False), t_env=0)["entropy"]) for _ in range(3)]
     assert found[0] < found[1] < found[2]
 
 

@@ -1,11 +1,11 @@
-"""The sink: intervals, means and names, against values computed by hand."""
+"""The sink: intervals and names, against values computed by hand."""
 
 import numpy as np
 import pytest
 import torch
 
 from core.data import EpisodeStats
-from observers.gather import FOLD, numbers
+from core.metrics import Later
 from observers.sink import Sink
 
 
@@ -34,29 +34,29 @@ def stats(returns, lengths, dropped=0, **info):
     )
 
 
-def test_learner_metrics_are_means_between_intervals():
-    run = Run()
+def test_learner_metrics_are_those_of_the_update_at_which_they_are_due():
+    run, computed = Run(), []
     sink = Sink(run=run, learner_log_interval=100)
     for t, loss in ((10, 1.0), (60, 2.0), (109, 3.0), (110, 7.0), (150, 5.0), (215, 6.0)):
-        sink.learner({"loss": torch.tensor(loss), "lr": 0.5} | ({"rare": 4} if t == 60 else {}), t)
-    assert run.of("loss") == [(10, 1.0), (110, 4.0), (215, 5.5)]
-    assert run.of("rare") == [(110, 4.0)]  # mean over the iterations that had it
+        later = Later(lambda t: computed.append(t) or torch.tensor(t), t)
+        sink.learner({"loss": torch.tensor(loss), "lr": 0.5, "later": later}, t)
+        if t == 10:
+            sink.learner({}, 10)
+    assert run.of("loss") == [(10, 1.0), (110, 7.0), (215, 6.0)]
     assert run.of("lr") == [(10, 0.5), (110, 0.5), (215, 0.5)]
-    sink.learner({"loss": 9.0}, 220)
+    assert run.of("later") == [(10, 10.0), (110, 110.0), (215, 215.0)]
+    assert computed == [10, 110, 215]
     sink.close()
     sink.close()
-    assert run.of("loss")[3:] == [(220, 9.0)]
+    assert len(run.of("loss")) == 3
 
 
-def test_no_point_is_written_twice_where_a_learner_trains_several_times_an_iteration():
+def test_an_iteration_that_learns_nothing_is_not_the_one_that_is_due():
     run = Run()
     sink = Sink(run=run, learner_log_interval=100)
-    for loss in (1.0, 2.0):
-        sink.learner({"loss": loss}, 50)
-    for loss in (3.0, 4.0):
-        sink.learner({"loss": loss}, 150)
-    sink.close()
-    assert run.of("loss") == [(50, 1.0), (150, 2.5)]
+    sink.learner({}, 10)
+    sink.learner({"loss": 1.0}, 20)
+    assert run.of("loss") == [(20, 1.0)]
 
 
 def test_learners_of_several_teams_have_names():
@@ -67,19 +67,16 @@ def test_learners_of_several_teams_have_names():
     assert run.points == [("hunter_loss", 5, 1.0), ("prey_loss", 5, 2.0)]
 
 
-def test_tensors_stay_tensors_until_a_write_and_memory_is_bounded(monkeypatch):
-    import observers.gather
+def test_what_is_not_written_is_not_kept():
+    import weakref
 
-    calls = []
-    monkeypatch.setattr(observers.gather, "numbers", lambda rows: calls.append(len(rows)) or numbers(rows))
-    run = Run()
-    sink = Sink(run=run, learner_log_interval=10**9)
-    for t in range(2 * FOLD + 10):
-        sink.learner({"loss": torch.tensor(float(t)), "n": torch.tensor(t)}, t)
-    assert calls == [1, FOLD, FOLD]
-    sink.close()
-    expected = np.mean(np.arange(1, 2 * FOLD + 10))
-    assert run.of("loss")[1][1] == run.of("n")[1][1] == expected
+    sink = Sink(learner_log_interval=100)
+    for t in (0, 50, 100):
+        loss, seen = torch.tensor(1.0), torch.ones(3)
+        gone = [weakref.ref(loss), weakref.ref(seen)]
+        sink.learner({"loss": loss, "later": Later(torch.sum, seen)}, t)
+        del loss, seen
+        assert [one() for one in gone] == [None, None], t
 
 
 def test_a_metric_is_one_number():
@@ -150,6 +147,16 @@ def test_a_saved_half_goes_on_bit_for_bit():
     assert first.points + second.points == whole.points
     feed(half, range(444, 1000))  # saving changes nothing for the one who saves
     assert first.points == whole.points
+
+
+def test_a_checkpoint_of_former_versions_is_read_without_its_learners_sums():
+    old, run = Sink(), Run()
+    old.learner({"loss": 1.0}, 10)
+    sink = Sink(run=run)
+    sink.load_state_dict(old.state_dict() | {"learners": {"agents": {"loss": [12.0, 3]}}})
+    sink.learner({"loss": 2.0}, 10_009)
+    sink.learner({"loss": 3.0}, 10_010)
+    assert run.of("loss") == [(10_010, 3.0)]
 
 
 def test_tensorboard_has_the_values(tmp_path):

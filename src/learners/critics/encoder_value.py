@@ -90,5 +90,6 @@ class SharedEncoderValue(ValuePart):
         return loss, self.metrics(value - target, loss, taken=value, target=target, mask=weights)
 
     def behind(self, it: Iteration) -> Metrics:
-        """Nothing: it has learnt with the policy."""
+        """Let go of the graph: it has learnt with the policy."""
+        self.controller.encoded = self.controller.encoded.detach()
         return {}

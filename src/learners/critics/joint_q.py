@@ -10,6 +10,7 @@ from torch import Tensor
 
 from core.data import EpisodeBatch, Metrics, one_hots
 from core.kinds import UNIT
+from core.metrics import Later
 from estimators.credit import sample_joint
 from estimators.masked import masked_mean
 from learners.base import BaseLearner
@@ -146,4 +147,4 @@ class JointQ(ActionValues):
         value = self.net.value(inputs.own, inputs.shared, packing=inputs.packing).squeeze(-1)
         of_value = masked_mean((value - of_values[:, steps]) ** 2, mask)
         metrics = self.descend(error, loss + of_value, taken=taken, target=target, mask=mask)
-        return metrics | {"value_loss": of_value.detach(), "value_mean": masked_mean(value.detach(), mask)}
+        return metrics | {"value_loss": of_value.detach(), "value_mean": Later(masked_mean, value, mask)}

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from core.data import EpisodeBatch, Metrics, one_hots
 from core.kinds import UNIT
-from estimators.masked import masked_mean
+from core.metrics import Later
+from estimators.masked import masked_mean, mean_abs
 from estimators.returns import continues_from_mask, tree_backup
 from learners.base import BaseLearner
 from learners.critics.part import ActionValues, CriticSettings, Iteration, JointInputs, mean_metrics
@@ -117,12 +118,12 @@ class LinearQ(ActionValues):
     def step(self, it: Iteration, targets: Tensor, backups: Tensor | None) -> Metrics:
         """One gradient step; targets [B, T, 1], and of replayed episodes."""
         taken, error = self._error(it, targets)
-        loss, more = masked_mean(error**2, it.batch.mask), {}
+        loss, more = masked_mean(error**2, it.batch.mask), Metrics()
         if it.replayed is not None and backups is not None:
             _, wrong = self._error(it.replayed, backups)
             mask, kappa = it.replayed.batch.mask, self.settings.kappa
             loss = kappa * masked_mean(wrong**2, mask) + (1 - kappa) * loss
-            more["replayed_td_error_abs"] = masked_mean(wrong.detach().abs(), mask)
+            more["replayed_td_error_abs"] = Later(mean_abs, wrong, mask)
         return self.descend(error, loss, taken=taken, target=targets, mask=it.batch.mask) | more
 
     def _error(self, it: Iteration, targets: Tensor) -> tuple[Tensor, Tensor]:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from components.optimizer import Optimizer
 from components.target import Target
 from core.data import EpisodeBatch, Metrics
+from core.metrics import Later
 from core.packing import Packing
-from estimators.masked import masked_mean
+from estimators.masked import masked_mean, mean_abs
 from estimators.returns import continues_from_mask, lambda_returns, n_step_returns
 from learners.base import BaseLearner, LearnerSettings
 from modules.sharing import Grouped
@@ -188,14 +188,13 @@ class CriticPart:
             self.target.update()
         return self.metrics(error, loss, taken=taken, target=target, mask=mask) | {"critic_grad_norm": grad_norm}
 
-    @torch.no_grad()
     def metrics(self, error: Tensor, loss: Tensor, *, taken: Tensor, target: Tensor, mask: Tensor) -> Metrics:
         """What is told of a loss; the arguments are those of :meth:`descend`."""
         return {
             "critic_loss": loss.detach(),
-            "td_error_abs": masked_mean(error.abs(), mask),
-            "q_taken_mean": masked_mean(taken, mask),
-            "target_mean": masked_mean(target, mask),
+            "td_error_abs": Later(mean_abs, error, mask),
+            "q_taken_mean": Later(masked_mean, taken, mask),
+            "target_mean": Later(masked_mean, target, mask),
         }
 
     def state_dict(self) -> dict[str, Any]:
@@ -252,4 +251,8 @@ def mean_metrics(passes: list[Metrics]) -> Metrics:
     """Means over several gradient steps."""
     if len(passes) == 1:
         return passes[0]
-    return {key: torch.stack([torch.as_tensor(one[key]) for one in passes]).mean() for key in passes[0]}
+    return {key: Later(_mean, *(one[key] for one in passes)) for key in passes[0]}
+
+
+def _mean(*values: Any) -> Any:
+    return sum(values) / len(values)
