@@ -87,15 +87,15 @@ def parts(learner: ASAELearner, it: Iteration) -> dict[str, torch.Tensor]:
     found: dict[str, list[torch.Tensor]] = {}
     for rows in torch.arange(it.batch.n_episodes).split(AT_ONCE):
         part = it.episodes(rows)
-        result, taken = learner.judge(part)
+        result = learner.judge(part)
+        taken = result.first
         known = {
             "rewards": part.rewards.expand_as(taken),
             "discounts": part.discounts,
             "values": result.value,
             "continues": continues_from_mask(part.batch.mask).unsqueeze(-1),
         }
-        executed = part.batch.actions.unsqueeze(-1)
-        new = {"A": result.advantage[:, :-1].gather(-1, executed).squeeze(-1), "V": result.value[:, :-1]}
+        new = {"A": result.advantage[:, :-1], "V": result.value[:, :-1]}
         new |= {f"R {lam:g}": residuals(**known, taken=taken, lam=lam) for lam in LAMBDAS}
         new |= {f"GAE {lam:g}": gae(**known, lam=lam) for lam in LAMBDAS}
         for name, x in new.items():

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from estimators.masked import masked_log_softmax
+from estimators.noise import exponential
 
 SMALLEST = torch.finfo(torch.float32).tiny
 
@@ -36,7 +37,7 @@ def soft_policy(values: Tensor, available: Tensor, *, epsilon: float, generator:
     """A draw from :func:`policy_log_probs`; see :class:`ActionSelector`."""
     logits = values if epsilon == 0 else policy_log_probs(values, available, epsilon)
     # argmax of log p - log E with E ~ Exp(1) is a draw from p (Gumbel-max); a constant of the row changes nothing
-    noise = torch.empty_like(logits).exponential_(generator=generator)
+    noise = exponential(logits.shape, generator=generator, dtype=logits.dtype, device=logits.device)
     return (logits - noise.log_()).masked_fill_(~available, -torch.inf).argmax(-1)
 
 

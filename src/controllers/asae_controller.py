@@ -21,15 +21,16 @@ class ASAEController(BasicController):
     Settings = ASAEControllerSettings
     settings: ASAEControllerSettings
 
-    def sample_joint(self, log_pi: Tensor, *, executed: Tensor | None) -> Tensor:
+    def sample_joint(self, log_pi: Tensor, *, executed: Tensor | None, real: Tensor | None = None) -> Tensor:
         """Draw m joint actions per state from independent policies (Figure 2 of the paper).
 
         Args:
             log_pi: [B, T, A, U].
             executed: int64 [B, T, A], sample 1; None draws all m.
+            real: bool [B, T], rows whose draws are wanted; None: all.
 
         Returns:
             int64 [B, T, M, A]
         """
-        generator = self.generators["learner"]
-        return sample_joint(log_pi, n_samples=self.settings.n_samples, generator=generator, executed=executed)
+        generator, m = self.generators["learner"], self.settings.n_samples
+        return sample_joint(log_pi, n_samples=m, generator=generator, executed=executed, real=real)

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from estimators.noise import from_uniform
+
 
 @dataclass(frozen=True)
 class Marginal:
@@ -136,12 +138,16 @@ def partner_probabilities(pi: Tensor, partner_actions: Tensor) -> Tensor:
     return probs
 
 
+BLOCK = 1 << 17  # draws at once on the CPU, which stay in its cache: 1 MiB
+
+
 def sample_joint(
     log_pi: Tensor,
     *,
     n_samples: int,
     generator: torch.Generator,
     executed: Tensor | None = None,
+    real: Tensor | None = None,
 ) -> Tensor:
     """Draw joint actions from independent policies at the same state (Figure 2).
 
@@ -150,13 +156,29 @@ def sample_joint(
         n_samples: m.
         generator: the stream to draw from.
         executed: int64 [B, T, A]; where given it is sample 1, so that m = 1 is COMA.
+        real: bool [B, T], rows whose draws are wanted; others' are action 0, though the stream moves on as if drawn.
 
     Returns:
         int64 [B, T, M, A]
     """
-    drawn = n_samples - (executed is not None)
-    shape = (*log_pi.shape[:2], drawn, *log_pi.shape[2:])
-    # argmax of log p - log E with E ~ Exp(1) is a draw from p (Gumbel-max); exp underflows to 0 for unavailable actions
-    noise = torch.empty(shape, dtype=log_pi.dtype, device=log_pi.device).exponential_(generator=generator)
-    actions = (log_pi.exp().unsqueeze(2) / noise.clamp_(min=torch.finfo(log_pi.dtype).tiny)).argmax(-1)
+    drawn, on_cpu = n_samples - (executed is not None), log_pi.device.type == "cpu"
+    probs = log_pi.exp().flatten(0, 1)  # [B * T, A, U]
+    wanted = None if real is None or not on_cpu or bool(real.all()) else real.flatten()
+    rows = max(1, BLOCK // max(drawn * probs[0].numel(), 1)) if on_cpu else len(probs)
+    blocks = [slice(start, start + rows) for start in range(0, len(probs), rows)]
+    parts = [_draw(probs[one], drawn, generator, None if wanted is None else wanted[one]) for one in blocks]
+    actions = torch.cat(parts).unflatten(0, log_pi.shape[:2])
     return actions if executed is None else torch.cat([executed.unsqueeze(2), actions], dim=2)
+
+
+def _draw(probs: Tensor, n: int, generator: torch.Generator, wanted: Tensor | None) -> Tensor:
+    """n actions of each agent, from [N, A, U]: int64 [N, n, A]; see :func:`sample_joint`."""
+    shape = (len(probs), n, *probs.shape[1:])
+    uniform = torch.rand(shape, generator=generator, dtype=torch.float64, device=probs.device)
+    index = None if wanted is None else wanted.nonzero().squeeze(1)
+    if index is not None:
+        probs, uniform = probs[index], uniform[index]
+    # argmax of log p - log E with E ~ Exp(1) is a draw from p (Gumbel-max); exp underflows to 0 for unavailable actions
+    noise = from_uniform(uniform, probs.dtype).clamp_(min=torch.finfo(probs.dtype).tiny)
+    actions = torch.div(probs.unsqueeze(1), noise, out=noise).argmax(-1)
+    return actions if index is None else actions.new_zeros(shape[:3]).index_copy_(0, index, actions)

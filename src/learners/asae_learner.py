@@ -22,7 +22,7 @@ from estimators.credit import (
 from estimators.masked import masked_mean
 from learners.counterfactual import CounterfactualLearner, CounterfactualSettings
 from learners.critics.joint_q import JointQ
-from learners.critics.part import Iteration, JointInputs
+from learners.critics.part import Iteration, JointInputs, Judged
 from learners.proximal import ProximalLearner, ProximalSettings
 
 MOST = 100_000  # joint actions whose enumeration is still worth trying
@@ -88,9 +88,9 @@ class ASAELearner(ProximalLearner, CounterfactualLearner):
             )
         self._fits = n_steps
 
-    def joint_actions(self, log_pi: Tensor, executed: Tensor | None) -> Tensor:
+    def joint_actions(self, log_pi: Tensor, executed: Tensor | None, real: Tensor | None = None) -> Tensor:
         """m joint samples per state: int64 [B, T, M, A]."""
-        return self.controller.sample_joint(log_pi, executed=executed)
+        return self.controller.sample_joint(log_pi, executed=executed, real=real)
 
     def evaluate(
         self, inputs: JointInputs, pi: Tensor, partners: Tensor, executed: Tensor | None
@@ -105,6 +105,19 @@ class ASAELearner(ProximalLearner, CounterfactualLearner):
             return result, q[..., 0, :]
         return result, self.critic.q(inputs, executed.unsqueeze(2)).squeeze(3)
 
+    def judge_taken(
+        self, inputs: JointInputs, pi: Tensor, partners: Tensor, executed: Tensor | None, actions: Tensor
+    ) -> Judged:
+        """As of :class:`CounterfactualLearner`, over samples or by enumeration."""
+        if self.enumerated is None:
+            return super().judge_taken(inputs, pi, partners, executed, actions)
+        return Judged.of(*self.evaluate(inputs, pi, partners, executed), actions)
+
+    @property
+    def of_all(self) -> bool:
+        """For the mean over own actions too."""
+        return super().of_all or self.settings.own_action == "expected"
+
     def objective(self, it: Iteration, log_pi: Tensor, advantages: Tensor) -> tuple[Tensor, Metrics]:
         """The clipped surrogate of every agent (eq. 18): [B, T, A]."""
         s, old = self.settings, it.log_pi[:, :-1]
@@ -114,7 +127,7 @@ class ASAELearner(ProximalLearner, CounterfactualLearner):
             loss = (old.exp() * surrogate(ratio, advantages, s.eps_clip)).sum(-1)
             return loss, {"clip_fraction": Later(_clipped, ratio, old, it.weights, s.eps_clip)}
         ratio = it.ratio(log_pi)
-        taken = advantages if self.robust else advantages.gather(-1, it.batch.actions.unsqueeze(-1)).squeeze(-1)
+        taken = advantages.gather(-1, it.batch.actions.unsqueeze(-1)).squeeze(-1) if self.of_all else advantages
         return self.clipped(it, ratio, surrogate(ratio, taken, s.eps_clip))
 
     def recredit(self, epoch: int) -> bool:

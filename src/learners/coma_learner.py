@@ -14,14 +14,14 @@ from learners.critics.part import Iteration
 class COMALearner(CounterfactualLearner):
     """Counterfactual multi-agent policy gradients: A^a = Q(s, u) - sum_{u'} pi^a(u') Q(s, (u^-a, u')), eq. 4."""
 
-    def joint_actions(self, log_pi: Tensor, executed: Tensor | None) -> Tensor:
+    def joint_actions(self, log_pi: Tensor, executed: Tensor | None, real: Tensor | None = None) -> Tensor:
         """The executed actions of the others (drawn where nothing was executed): int64 [B, T, 1, A]."""
         if executed is not None:
             return executed.unsqueeze(2)
-        return sample_joint(log_pi, n_samples=1, generator=self.controller.generators["learner"])
+        return sample_joint(log_pi, n_samples=1, generator=self.controller.generators["learner"], real=real)
 
     def objective(self, it: Iteration, log_pi: Tensor, advantages: Tensor) -> tuple[Tensor, Metrics]:
         """-A log pi(u) at the executed actions: [B, T, A]."""
         executed = it.batch.actions.unsqueeze(-1)
-        taken = advantages if self.robust else advantages.gather(-1, executed).squeeze(-1)
+        taken = advantages.gather(-1, executed).squeeze(-1) if self.of_all else advantages
         return policy_gradient(log_pi.gather(-1, executed).squeeze(-1), taken), {}

@@ -17,7 +17,7 @@ from estimators.returns import continues_from_mask, residuals
 from learners.actor_critic import ActorCriticLearner, ActorCriticSettings
 from learners.base import LearnerSettings
 from learners.critics.joint_q import JointQ, JointQSettings
-from learners.critics.part import ActionValues, Iteration, JointInputs
+from learners.critics.part import ActionValues, Iteration, JointInputs, Judged
 
 
 class CreditSettings(ActorCriticSettings):
@@ -45,16 +45,21 @@ class CounterfactualSettings(JointQSettings, CreditSettings):
     )
 
 
+Beside = tuple[JointInputs, Tensor, Tensor, Tensor | None]
+
+
 @dataclass(frozen=True, kw_only=True)
 class DoublyRobust:
     """What the critic says before it is fitted.
 
     Attributes:
-        marginal: advantages under pi_i, over the executed steps.
+        advantage: [B, T, A], A_mar of what was done, under pi_i.
+        standard_error: [B, T, A], its Monte-Carlo error.
         residual: [B, T, A], R.
     """
 
-    marginal: Marginal
+    advantage: Tensor
+    standard_error: Tensor
     residual: Tensor
 
 
@@ -78,6 +83,11 @@ class CounterfactualLearner(ActorCriticLearner):
         self.robust = settings.advantage != "critic"
         self.critic.fits_first = not self.robust
 
+    @property
+    def of_all(self) -> bool:
+        """Whether advantages of all own actions are wanted, not those of the executed ones alone."""
+        return not self.robust and self.settings.standardise_advantages
+
     def make_critic(self) -> ActionValues:
         """Q(s, u), in groups as the actors."""
         settings: Any = self.settings  # CounterfactualSettings, but for leaves with another critic
@@ -85,12 +95,13 @@ class CounterfactualLearner(ActorCriticLearner):
 
     # -- what a leaf states ---------------------------------------------------------------------------------------
 
-    def joint_actions(self, log_pi: Tensor, executed: Tensor | None) -> Tensor:
+    def joint_actions(self, log_pi: Tensor, executed: Tensor | None, real: Tensor | None = None) -> Tensor:
         """Joint actions beside which own actions are judged: int64 [B, T, M, A].
 
         Args:
             log_pi: [B, T, A, U], policies of the partners.
             executed: int64 [B, T, A], the first sample; None draws all.
+            real: bool [B, T], rows that are wanted; None: all.
         """
         raise NotImplementedError
 
@@ -110,7 +121,7 @@ class CounterfactualLearner(ActorCriticLearner):
         Returns:
             the advantages, and Q(s, (u^-a, .)) beside the first sample: [B, T, A, U].
         """
-        q = self.critic.q(inputs, self.joint_actions(partners, executed))  # [B, T, A, M, U]
+        q = self.critic.q(inputs, self.joint_actions(partners, executed, inputs.real))  # [B, T, A, M, U]
         return marginal(q, pi), q[..., 0, :]
 
     def freeze(self, batch: EpisodeBatch, log_pi: Tensor) -> Iteration:
@@ -121,18 +132,23 @@ class CounterfactualLearner(ActorCriticLearner):
         with torch.no_grad():
             return replace(it, estimates=self._estimates(it))
 
-    def judge(self, it: Iteration) -> tuple[Marginal, Tensor]:
-        """Advantages and values under pi_i of all rows [B, T+1, ...], and Q-values of what was done [B, T, A]."""
-        actions = it.batch.actions
-        result, q = self.evaluate(it.inputs, it.log_pi.exp(), it.log_pi, self._executed(it))
-        taken = q[:, :-1].gather(-1, actions.unsqueeze(-1)).squeeze(-1)
-        values, taken = self.critic.judged(it.inputs, result.value, taken)
-        return replace(result, value=values), taken
+    def judge_taken(
+        self, inputs: JointInputs, pi: Tensor, partners: Tensor, executed: Tensor | None, actions: Tensor
+    ) -> Judged:
+        """Credit of one own action of each agent, int64 [B, T, A]; the rest as of :meth:`evaluate`."""
+        critic: Any = self.critic  # JointQ; leaves with another one say themselves how it judges
+        return critic.judge(inputs, self.joint_actions(partners, executed, inputs.real), pi, actions)
+
+    def judge(self, it: Iteration) -> Judged:
+        """Credit of what was done under pi_i, V in the place of E Q with a value head, of all rows: [B, T+1, A]."""
+        executed = self._executed(it)
+        result = self.judge_taken(it.inputs, it.log_pi.exp(), it.log_pi, executed, executed)
+        values, taken = self.critic.judged(it.inputs, result.value, result.first[:, :-1])
+        return replace(result, value=values, first=taken)
 
     def _estimates(self, it: Iteration) -> DoublyRobust:
-        result, taken = self.judge(it)
-        if self.settings.advantage == "gae":
-            taken = result.value[:, :-1]
+        result = self.judge(it)
+        taken = result.value[:, :-1] if self.settings.advantage == "gae" else result.first
         residual = residuals(
             rewards=it.rewards.expand_as(taken),
             discounts=it.discounts,
@@ -141,7 +157,8 @@ class CounterfactualLearner(ActorCriticLearner):
             lam=self.settings.residual_lambda,
             continues=continues_from_mask(it.batch.mask).unsqueeze(-1),
         )
-        return DoublyRobust(marginal=result.steps(slice(0, -1)), residual=residual)
+        advantage, error = result.advantage[:, :-1], result.standard_error[:, :-1]
+        return DoublyRobust(advantage=advantage, standard_error=error, residual=residual)
 
     def _executed(self, it: Iteration) -> Tensor:
         """Executed joint actions, int64 [B, T+1, A]; in the row after an episode's last step, where none was, drawn."""
@@ -152,33 +169,40 @@ class CounterfactualLearner(ActorCriticLearner):
         executed[rows, end] = drawn[:, 0, 0]
         return executed
 
-    def advantages(self, it: Iteration, log_pi: Tensor | None) -> Marginal:
-        """The critic's advantages of all own actions; ``log_pi`` as in :meth:`credit`."""
-        if log_pi is None and it.estimates is not None:
-            return it.estimates.marginal
+    def _beside(self, it: Iteration, log_pi: Tensor | None) -> Beside:
+        """What :meth:`evaluate` is given; ``log_pi`` as in :meth:`credit`."""
         # the executed action was drawn from pi_i: it is sample 1 under pi_i, and none under later policies
         partners, executed = (it.log_pi[:, :-1], it.batch.actions) if log_pi is None else (log_pi, None)
-        return self.evaluate(it.inputs[:-1], it.log_pi[:, :-1].exp(), partners, executed)[0]
+        return it.inputs[:-1], it.log_pi[:, :-1].exp(), partners, executed
+
+    def advantages(self, it: Iteration, log_pi: Tensor | None) -> Marginal:
+        """The critic's advantages of all own actions; ``log_pi`` as in :meth:`credit`."""
+        return self.evaluate(*self._beside(it, log_pi))[0]
 
     def credit(self, it: Iteration, log_pi: Tensor | None) -> tuple[Tensor, Metrics]:
-        """Scaled advantages of all own actions [B, T, A, U], of the executed ones alone [B, T, A] if doubly robust."""
-        result, mask, executed = self.advantages(it, log_pi), it.batch.mask, it.batch.actions.unsqueeze(-1)
-        advantages = result.advantage
-        metrics: Metrics = {}
-        if self.samples:
-            metrics["marginal_standard_error"] = Later(_error_of, result, executed, mask)
-        taken = advantages.gather(-1, executed)
+        """Scaled advantages of the executed actions [B, T, A]; of all own ones [B, T, A, U] where ``of_all``."""
+        mask, actions, every = it.batch.mask, it.batch.actions, None
+        if self.of_all:
+            result = self.advantages(it, log_pi)
+            every, own = result.advantage, actions.unsqueeze(-1)
+            taken, error = (x.gather(-1, own).squeeze(-1) for x in (every, result.standard_error))
+        elif self.robust and log_pi is None:
+            taken, error = it.estimates.advantage, it.estimates.standard_error
+        else:
+            judged = self.judge_taken(*self._beside(it, log_pi), actions)
+            taken, error = judged.advantage, judged.standard_error
+        metrics: Metrics = {"marginal_standard_error": Later(masked_mean, error, mask)} if self.samples else {}
         if self.robust:
-            taken, more = self._with_residual(it, taken.squeeze(-1), log_pi)
+            taken, more = self._with_residual(it, taken, log_pi)
             metrics |= more
         metrics |= {"advantage_mean": Later(masked_mean, taken, mask), "advantage_abs": Later(mean_abs, taken, mask)}
         if not self.settings.standardise_advantages:
-            return taken if self.robust else advantages, metrics
-        if self.robust:
+            return taken if every is None else every, metrics
+        if every is None:
             return masked_standardise(taken, it.weights), metrics
         available = it.batch.available[:, :-1]  # their mean under pi is zero already
-        square = (advantages**2 * available).sum(-1) / available.sum(-1)
-        return advantages / masked_mean(square, mask).sqrt().clamp(min=1e-6), metrics
+        square = (every**2 * available).sum(-1) / available.sum(-1)
+        return every / masked_mean(square, mask).sqrt().clamp(min=1e-6), metrics
 
     def _with_residual(self, it: Iteration, taken: Tensor, log_pi: Tensor | None) -> tuple[Tensor, Metrics]:
         """A_dr of the executed actions: [B, T, A]; under later policies the residual is weighted by the partners'."""
@@ -192,8 +216,3 @@ class CounterfactualLearner(ActorCriticLearner):
             bound = settings.partner_ratio_bound
             residual = residual * partner_ratio(log_pi, it.log_pi[:, :-1], it.batch.actions, bound=bound)
         return (residual if self.settings.advantage == "gae" else taken + residual), metrics
-
-
-def _error_of(result: Marginal, executed: Tensor, mask: Tensor) -> Tensor:
-    """Mean standard error of executed actions, int64 [B, T, A, 1]."""
-    return masked_mean(result.standard_error.gather(-1, executed), mask)

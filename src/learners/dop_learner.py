@@ -14,7 +14,7 @@ from learners.base import LearnerSettings
 from learners.coma_learner import COMALearner
 from learners.counterfactual import CreditSettings
 from learners.critics.linear_q import LinearQ, LinearQSettings
-from learners.critics.part import JointInputs
+from learners.critics.part import JointInputs, Judged
 from learners.replayed import BufferSettings
 
 
@@ -58,3 +58,9 @@ class DOPLearner(COMALearner):
         expected = values.expected(pi).expand_as(values.k)
         beside = values.beside(self.joint_actions(partners, executed))[..., 0, :]
         return Marginal(advantage, expected), beside
+
+    def judge_taken(
+        self, inputs: JointInputs, pi: Tensor, partners: Tensor, executed: Tensor | None, actions: Tensor
+    ) -> Judged:
+        """From :meth:`evaluate`."""
+        return Judged.of(*self.evaluate(inputs, pi, partners, executed), actions)

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
 
 CHUNK = 1 << 23  # entries that are floats at once: 32 MiB
 
@@ -28,10 +29,11 @@ class FirstLinear(nn.Linear):
         self.unit = unit
 
     def forward(self, x: Tensor) -> Tensor:
-        """Rows [N, I], floats or bytes -> floats [N, O]."""
+        """Rows [N, I], floats or bytes -> floats [N, O]; of narrower rows the entries that are missing count as 0."""
+        weight = self.weight if x.shape[-1] == self.in_features else self.weight[:, : x.shape[-1]]
         if x.dtype != torch.uint8:
-            return super().forward(x)
-        return _Bytes.apply(x, self.weight, self.bias, self.unit)
+            return F.linear(x, weight, self.bias)
+        return _Bytes.apply(x, weight, self.bias, self.unit)
 
 
 def as_one_layer(n_inputs: int, *parts: nn.Module) -> None:

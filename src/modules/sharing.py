@@ -81,7 +81,7 @@ class Grouped(nn.Module):
 
         All begin with axes B and T, of which ``packing`` says what is real; the rest of what is returned is zero then.
         """
-        return packed(packing, partial(self._each, "__call__", **self._sizes(packing)), x, *rest)
+        return packed(packing, partial(self._each, "__call__", 1, **self._sizes(packing)), x, *rest)
 
     def of_group(self, group: int, x: Tensor, *, packing: Packing | None = None) -> Tensor:
         """As :meth:`forward`, of one network, all of whose agents are in ``x``."""
@@ -89,23 +89,35 @@ class Grouped(nn.Module):
 
     def enumerate(self, own: Tensor, shared: Tensor, actions: Tensor, *, packing: Packing | None = None) -> Tensor:
         """As :meth:`forward`, calling the networks' ``enumerate`` (critics); ``actions`` are those of every row."""
-        return packed(packing, partial(self._each, "enumerate", partner_actions=actions), own, shared)
+        return packed(packing, partial(self._each, "enumerate", 1, partner_actions=actions), own, shared)
 
     def value(self, x: Tensor, *rest: Tensor, packing: Packing | None = None) -> Tensor:
         """As :meth:`forward`, calling the networks' ``value`` (critics with a value head)."""
-        return packed(packing, partial(self._each, "value"), x, *rest)
+        return packed(packing, partial(self._each, "value", 1), x, *rest)
+
+    def taken(self, own: Tensor, actions: Tensor, *rest: Tensor, packing: Packing | None = None) -> Tensor:
+        """As :meth:`forward`, calling the networks' ``taken`` (critics); actions are of their agents (axis 2)."""
+        return packed(packing, partial(self._each, "taken", 2), own, actions, *rest)
+
+    def judge(
+        self, own: Tensor, pi: Tensor, actions: Tensor, *rest: Tensor, packing: Packing | None = None
+    ) -> Tensor:  # fmt: skip
+        """As :meth:`taken`, calling the networks' ``judge``; policies too are of their agents."""
+        return packed(packing, partial(self._each, "judge", 3), own, pi, actions, *rest)
 
     def _sizes(self, packing: Packing | None) -> dict[str, Any]:
         """What networks with memory must know of packed rows."""
         return {} if packing is None or not self.recurrent else {"sizes": packing.sizes}
 
-    def _each(self, method: str, x: Tensor, *rest: Tensor, **named: Any) -> Tensor:
+    def _each(self, method: str, n_own: int, *xs: Tensor, **named: Any) -> Tensor:
+        """A method of all networks; the first ``n_own`` of what it is given have axis 2 of agents."""
         if len(self.nets) == 1:
-            return getattr(self.nets[0], method)(x, *rest, **named)
+            return getattr(self.nets[0], method)(*xs, **named)
         outs = []
         for k, net in enumerate(self.nets):
             agents = self.get_buffer(f"agents_{k}")
-            outs.append(getattr(net, method)(x.index_select(2, agents), *rest, **named))
+            own = (x.index_select(2, agents) for x in xs[:n_own])
+            outs.append(getattr(net, method)(*own, *xs[n_own:], **named))
         return torch.cat(outs, dim=2).index_select(2, self.get_buffer("inverse"))
 
     def step(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:

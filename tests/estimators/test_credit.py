@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from estimators import credit
 from estimators.credit import (
     counterfactual,
     exact_marginal,
@@ -249,3 +250,21 @@ class TestSampleJoint:
         log_pi, _ = policies()
         first, second = (sample_joint(log_pi, n_samples=4, generator=generator(9)) for _ in range(2))
         assert torch.equal(first, second)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_draws_are_those_of_exponential_noise_whatever_the_blocks_and_what_is_wanted(dtype, monkeypatch):
+    """So padding costs no logarithm, and changes no draw of the others."""
+    log_pi, wanted = policies(heavy_mask=True)[0].to(dtype), torch.tensor([[True, True, False], [True, False, False]])
+    stream = generator(4)
+    noise = torch.empty(B, T, 5, A, U, dtype=dtype).exponential_(generator=stream)
+    expected = (log_pi.exp().unsqueeze(2) / noise).argmax(-1)
+    for block in (1, 2 * 5 * A * U, 1 << 17):
+        monkeypatch.setattr(credit, "BLOCK", block)
+        for real in (None, torch.ones_like(wanted), wanted):
+            mine = generator(4)
+            drawn = sample_joint(log_pi, n_samples=5, generator=mine, real=real)
+            known = torch.ones_like(wanted) if real is None else real
+            assert torch.equal(drawn[known], expected[known])
+            assert (drawn[~known] == 0).all()
+            assert torch.equal(mine.get_state(), stream.get_state())

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from core.data import EpisodeBatch, TeamSpec
+from forward_critic import ForwardCritic
 
 A, U, S = 2, 3, 5
 GAMMA = 0.9
@@ -21,7 +22,7 @@ class Table(nn.Module):
         return torch.einsum("btas,sau->btau", x, self.values)
 
 
-class TableCritic(nn.Module):
+class TableCritic(ForwardCritic):
     """Q(s, (u_partner, u_own)) of two agents: [S, A, U, U]; the value head's V(s): [S, A]."""
 
     def __init__(self, values, state_values=None):

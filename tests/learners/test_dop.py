@@ -352,7 +352,8 @@ def test_what_really_followed_is_added_to_exact_values(world, robust):
     """V(s) of the residual is the exact mean of Q_tot, not one of executed partners."""
     learner, batch = tabular(world, make(world, advantage=robust)), world.some_batch()
     it = iteration(learner, batch)
-    result, taken = learner.judge(it)
+    result = learner.judge(it)
+    taken = result.first
     net = learner.critic.net
     for b, t in itertools.product(range(4), range(3)):
         if batch.mask[b, t]:

@@ -183,7 +183,8 @@ def test_with_a_value_head_what_actions_add_has_mean_zero(world):
     assert it.estimates.residual.abs().max() < 1e-5
     without = learner_of(world, q=q, critic_value_head=False)
     assert iteration(without, one_step(payoff)).estimates.residual.abs().max() > 1
-    torch.testing.assert_close(it.estimates.marginal.advantage, without.advantages(it, None).advantage)
+    every, executed = without.advantages(it, None).advantage, it.batch.actions.unsqueeze(-1)
+    torch.testing.assert_close(it.estimates.advantage, every.gather(-1, executed).squeeze(-1))
 
 
 @pytest.mark.parametrize("lam", [0.0, 0.9, 1.0])
@@ -241,11 +242,8 @@ def test_an_exact_critic_in_a_deterministic_game_leaves_eq_10(world, lam):
     learner = learner_of(world, q=q, residual_lambda=lam)
     it = iteration(learner, batch)
     assert it.estimates.residual.abs().max() < 1e-5
-    executed = batch.actions.unsqueeze(-1)
     expected = learner_of(world, q=q, advantage="critic").credit(it, None)[0]
-    torch.testing.assert_close(
-        learner.credit(it, None)[0], expected.gather(-1, executed).squeeze(-1), atol=1e-5, rtol=0
-    )
+    torch.testing.assert_close(learner.credit(it, None)[0], expected, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("make", [make_coma, make_asae])
@@ -316,6 +314,6 @@ def test_the_weight_of_the_residual(world):
         found.append(learner.credit(iteration(learner, batch), None)[0][batch.mask].detach())
     torch.testing.assert_close(found[1], (found[0] + found[2]) / 2)
     plain = learner_of(world, advantage="critic")
-    taken = plain.credit(iteration(plain, batch), None)[0].gather(-1, batch.actions.unsqueeze(-1)).squeeze(-1)
+    taken = plain.credit(iteration(plain, batch), None)[0]
     torch.testing.assert_close(found[0], taken[batch.mask].detach())
     assert isinstance(plain, ASAELearner)

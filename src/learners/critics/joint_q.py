@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from core.data import EpisodeBatch, Metrics, one_hots
+from core.data import EpisodeBatch, Metrics
 from core.kinds import UNIT
 from core.metrics import Later
+from core.packing import Packing
 from estimators.credit import sample_joint
 from estimators.masked import masked_mean
 from learners.base import BaseLearner
-from learners.critics.part import ActionValues, CriticSettings, Iteration, JointInputs, mean_metrics
+from learners.critics.part import ActionValues, CriticSettings, Iteration, JointInputs, Judged, mean_metrics
 from modules.critics.counterfactual_critic import CounterfactualCritic
 
 
@@ -31,6 +33,27 @@ class JointQSettings(CriticSettings):
         description="Q(s, u) = V(s) + D(s, u), D of mean 0 under pi: values have a network of their own, and D is "
         "fitted to what they leave.",
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lesson:
+    """What one gradient step learns from: real rows alone, where many are padding.
+
+    Attributes:
+        own: [B, T', A, O'].
+        shared: [B, T', S'].
+        actions: int64 [B, T', A].
+        targets: [B, T', A], of Q (of D, with a value head).
+        of_values: [B, T', A], targets of V; None without a value head.
+        mask: bool [B, T'].
+    """
+
+    own: Tensor
+    shared: Tensor
+    actions: Tensor
+    targets: Tensor
+    of_values: Tensor | None
+    mask: Tensor
 
 
 class JointQ(ActionValues):
@@ -69,17 +92,32 @@ class JointQ(ActionValues):
         )
 
     def inputs(self, batch: EpisodeBatch) -> JointInputs:
-        """State, last joint action, own observation and the agent's number, of whole episodes."""
-        s, spec, shared = self.settings, self.spec, batch.state
-        agent_id = one_hots(spec.n_agents, spec.obs_kind, self.device).expand(*batch.obs.shape[:2], -1, -1)
-        own = torch.cat([batch.obs, agent_id], -1) if s.obs_individual_obs else agent_id
+        """State, last joint action and own observation, of whole episodes; networks know the agents' numbers."""
+        s, shared = self.settings, batch.state
+        own = batch.obs if s.obs_individual_obs else batch.obs[..., :0]
         if s.critic_last_action:
-            shared = torch.cat([shared, batch.last_actions(spec.state_kind).flatten(2)], -1)
+            shared = torch.cat([shared, batch.last_actions(self.spec.state_kind).flatten(2)], -1)
         return JointInputs(own=own, shared=shared, real=batch.rows)
 
     def q(self, inputs: JointInputs, joint_actions: Tensor) -> Tensor:
         """Q of every own action beside the partners' actions: int64 [B, T, M, A] -> [B, T, A, M, U]."""
         return self.net(inputs.own, inputs.shared, joint_actions, packing=inputs.packing)
+
+    def judge(
+        self, inputs: JointInputs, joint_actions: Tensor, pi: Tensor, actions: Tensor, *, net: Any = None
+    ) -> Judged:
+        """Credit of one own action of each agent (:class:`Judged`), without Q-values of all own actions.
+
+        Args:
+            inputs: of T' rows.
+            joint_actions: int64 [B, T', M, A].
+            pi: [B, T', A, U], own policies.
+            actions: int64 [B, T', A].
+            net: whose values they are; None is the critic that is fitted, not the lagging one.
+        """
+        judge = (net or self.net).judge
+        parts = judge(inputs.own, pi, actions, inputs.shared, joint_actions, packing=inputs.packing).unbind(-1)
+        return Judged(advantage=parts[0], standard_error=parts[1], value=parts[2], first=parts[3])
 
     def enumerate(self, inputs: JointInputs, partner_actions: Tensor) -> Tensor:
         """Q of every own action beside enumerated partners: int64 [A, K, A] -> [B, T, A, K, U]."""
@@ -109,15 +147,12 @@ class JointQ(ActionValues):
         rows = batch.obs.shape[:2]
         real = torch.zeros(rows, dtype=torch.bool, device=self.device)
         real[:, :-1] = batch.mask
-        drawn = sample_joint(it.log_pi, n_samples=1, generator=self.generator).squeeze(2)
+        drawn = sample_joint(it.log_pi, n_samples=1, generator=self.generator, real=batch.rows).squeeze(2)
         executed = torch.cat([batch.actions, drawn[:, -1:]], dim=1)
         joint = torch.where(real.unsqueeze(-1), executed, drawn)  # [B, T+1, A]
         assert self.target is not None
-        seen = it.inputs.own, it.inputs.shared, joint.unsqueeze(2)
-        q = self.target.net(*seen, packing=it.inputs.packing).squeeze(3)  # [B, T+1, A, U]
-        taken = q.gather(-1, joint.unsqueeze(-1)).squeeze(-1)
-        expected = (it.log_pi.exp() * q).sum(-1)
-        return self.returns(it, torch.where(real.unsqueeze(-1), taken, expected))
+        judged = self.judge(it.inputs, joint.unsqueeze(2), it.log_pi.exp(), joint, net=self.target.net)
+        return self.returns(it, torch.where(real.unsqueeze(-1), judged.first, judged.value))
 
     def fit(self, it: Iteration) -> Metrics:
         """``critic_updates`` passes over the batch, each in one step or step by step from the last."""
@@ -129,22 +164,38 @@ class JointQ(ActionValues):
             steps = [slice(t, t + 1) for t in reversed(range(n_steps))]
         else:
             steps = [slice(0, n_steps)]
+        parts = [self.lesson(it, targets, step, of_values) for step in steps]
         passes: list[Metrics] = []
         for _ in range(self.settings.critic_updates):
-            passes = [self.step(it, targets, step, of_values) for step in steps]
+            passes = [self.step(part) for part in parts]
         return mean_metrics(passes)
 
-    def step(self, it: Iteration, targets: Tensor, steps: slice, of_values: Tensor | None = None) -> Metrics:
-        """One gradient step on some time steps; targets of :meth:`q`, and of V where it has a head: [B, T, A]."""
-        actions, mask, target = it.batch.actions[:, steps], it.batch.mask[:, steps], targets[:, steps]
-        inputs = it.inputs[steps]
-        q = self.q(inputs, actions.unsqueeze(2)).squeeze(3)
-        taken = q.gather(-1, actions.unsqueeze(-1)).squeeze(-1)
+    def lesson(self, it: Iteration, targets: Tensor, steps: slice, of_values: Tensor | None = None) -> Lesson:
+        """What the critic learns from some time steps; targets [B, T, A] of :meth:`q`, and of V where it has a head."""
+        mask, inputs = it.batch.mask[:, steps], it.inputs[steps]
+        packing = Packing.of(mask)
+
+        def real(x: Tensor) -> Tensor:
+            return x if packing is None else packing.pack(x)
+
+        return Lesson(
+            own=real(inputs.own),
+            shared=real(inputs.shared),
+            actions=real(it.batch.actions[:, steps]),
+            targets=real(targets[:, steps]),
+            of_values=None if of_values is None else real(of_values[:, steps]),
+            mask=real(mask),
+        )
+
+    def step(self, part: Lesson) -> Metrics:
+        """One gradient step."""
+        mask, target = part.mask, part.targets
+        taken = self.net.taken(part.own, part.actions, part.shared, part.actions.unsqueeze(2)).squeeze(-1)
         error = taken - target
         loss = masked_mean(error**2, mask)
-        if of_values is None:
+        if part.of_values is None:
             return self.descend(error, loss, taken=taken, target=target, mask=mask)
-        value = self.net.value(inputs.own, inputs.shared, packing=inputs.packing).squeeze(-1)
-        of_value = masked_mean((value - of_values[:, steps]) ** 2, mask)
+        value = self.net.value(part.own, part.shared).squeeze(-1)
+        of_value = masked_mean((value - part.of_values) ** 2, mask)
         metrics = self.descend(error, loss + of_value, taken=taken, target=target, mask=mask)
         return metrics | {"value_loss": of_value.detach(), "value_mean": Later(masked_mean, value, mask)}

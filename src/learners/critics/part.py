@@ -13,6 +13,7 @@ from components.target import Target
 from core.data import EpisodeBatch, Metrics
 from core.metrics import Later
 from core.packing import Packing
+from estimators.credit import Marginal
 from estimators.masked import masked_mean, mean_abs
 from estimators.returns import continues_from_mask, lambda_returns, n_step_returns
 from learners.base import BaseLearner, LearnerSettings
@@ -227,6 +228,31 @@ class JointInputs:
     def __getitem__(self, steps: slice) -> JointInputs:
         """Some of the time steps."""
         return JointInputs(own=self.own[:, steps], shared=self.shared[:, steps], real=self.real[:, steps])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """Credit of one own action beside joint actions of the partners.
+
+    Attributes:
+        advantage: [B, T, A], marginal advantage of the own action.
+        standard_error: [B, T, A], of its Monte-Carlo mean; zero where it is exact or m = 1.
+        value: [B, T, A], V(s), the mean over the same joint actions.
+        first: [B, T, A], Q of the own action beside the first of them.
+    """
+
+    advantage: Tensor
+    standard_error: Tensor
+    value: Tensor
+    first: Tensor
+
+    @classmethod
+    def of(cls, result: Marginal, q: Tensor, actions: Tensor) -> Judged:
+        """From advantages of all own actions, Q beside the first joint action [B, T, A, U], and int64 [B, T, A]."""
+        own = actions.unsqueeze(-1)
+        parts = (x.gather(-1, own).squeeze(-1) for x in (result.advantage, result.standard_error, q))
+        advantage, error, first = parts
+        return cls(advantage=advantage, standard_error=error, value=result.value, first=first)
 
 
 class ActionValues(CriticPart):

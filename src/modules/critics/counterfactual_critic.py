@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from core.shapes import check
+from modules.critics.beside import Parts, first_layer, over_samples, taken
 from modules.first_linear import FirstLinear, as_one_layer
 from modules.rows import linear, linear_relu
 
@@ -65,16 +66,55 @@ class CounterfactualCritic(nn.Module):
         """Q-values of every own action beside the partners' actions of every sample.
 
         Args:
-            own: [B, T, A', O'], the agents that this network serves.
+            own: [B, T, A', O'], the agents that this network serves; without its last A entries where these are the
+                agent's number, one-hot, which is implied then.
             shared: [B, T, S'].
             joint_actions: int64 [B, T, M, A]; agent a's own entry has no influence on its row.
 
         Returns:
             [B, T, A', M, U]
         """
-        check("joint_actions", joint_actions, "B T M A", B=own.shape[0], T=own.shape[1], A=len(self.offsets))
-        static = linear(self.own, own) + linear(self.shared, shared).unsqueeze(2)  # [B, T, A', H]
-        return self._rest(static, self._partners(joint_actions))
+        hidden = first_layer(*self._first(own, shared, joint_actions))  # [S, A', M, H]
+        shape = (*own.shape[:3], joint_actions.shape[2], self.n_actions)
+        return self.fc3(linear_relu(self.fc2, hidden.flatten(0, 2))).view(shape)
+
+    def taken(self, own: Tensor, actions: Tensor, shared: Tensor, joint_actions: Tensor) -> Tensor:
+        """Q(s, u) of one joint action alone: [B, T, A', 1].
+
+        Args:
+            own, shared: as in :meth:`forward`.
+            actions: int64 [B, T, A'], the own ones.
+            joint_actions: int64 [B, T, 1, A].
+        """
+        hidden = first_layer(*self._first(own, shared, joint_actions)).flatten(0, 2)
+        values = taken(self.fc2(hidden), self.fc3.weight, self.fc3.bias, actions.flatten())
+        return values.view(*actions.shape, 1)
+
+    @torch.no_grad()
+    def judge(self, own: Tensor, pi: Tensor, actions: Tensor, shared: Tensor, joint_actions: Tensor) -> Tensor:
+        """Credit of one own action, over samples (``estimators.credit.marginal``); without a gradient.
+
+        The last layer is linear, so that it is applied to means over samples: exact, and no Q-value of a sample is
+        ever made.
+
+        Args:
+            own, shared, joint_actions: as in :meth:`forward`.
+            pi: [B, T, A', U], the own policies.
+            actions: int64 [B, T, A'], the own actions that are judged.
+
+        Returns:
+            [B, T, A', 4]: the marginal advantage, its standard error, V, and Q beside the first sample.
+        """
+        weight, bias = self.fc3.weight, self.fc3.bias
+        pi, actions = pi.flatten(0, 1), actions.flatten(0, 1)
+        of_pi, of_action = pi @ weight, weight[actions]  # [S, A', H]
+        constant, chosen = pi @ bias, bias[actions]
+        parts = self._first(own, shared, joint_actions)
+        mean, first, error = over_samples(parts, self.fc2.weight, self.fc2.bias, of_action - of_pi)
+        value = (mean * of_pi).sum(-1) + constant
+        advantage = (mean * of_action).sum(-1) + chosen - value
+        judged = torch.stack([advantage, error, value, (first * of_action).sum(-1) + chosen], -1)
+        return judged.view(*own.shape[:3], 4)
 
     def enumerate(self, own: Tensor, shared: Tensor, partner_actions: Tensor) -> Tensor:
         """Q-values beside enumerated joint actions of the partners.
@@ -86,23 +126,36 @@ class CounterfactualCritic(nn.Module):
         Returns:
             [B, T, A', K, U]
         """
-        static = linear(self.own, own) + linear(self.shared, shared).unsqueeze(2)
+        static = self._own(self.own, own) + linear(self.shared, shared).unsqueeze(2)
+        static = static + self._numbers(self.own, own)
         columns = self.action(partner_actions + self.offsets)  # [A, K, A, H]
         own_columns = columns[torch.arange(len(columns), device=columns.device), :, torch.arange(len(columns))]
         partners = (columns.sum(-2) - own_columns)[self.agents]  # [A', K, H]
-        return self._rest(static, partners)
+        hidden = F.relu(partners + static.unsqueeze(3), inplace=True)
+        return linear(self.fc3, linear_relu(self.fc2, hidden))
 
     def value(self, own: Tensor, shared: Tensor) -> Tensor:
         """V(s) of the value head; own and shared as in :meth:`forward` -> [B, T, A', 1]."""
-        hidden = F.relu(linear(self.value_own, own) + linear(self.value_shared, shared).unsqueeze(2))
+        static = self._own(self.value_own, own) + self._numbers(self.value_own, own)
+        hidden = F.relu(static + linear(self.value_shared, shared).unsqueeze(2))
         return linear(self.value_fc3, linear_relu(self.value_fc2, hidden))
 
-    def _partners(self, joint_actions: Tensor) -> Tensor:
-        """First-layer part of the partners' actions: [B, T, M, A] -> [B, T, A', M, H]."""
-        columns = self.action((joint_actions + self.offsets).transpose(2, 3))  # [B, T, A, M, H]
-        total = columns.sum(2, keepdim=True)
-        return total - (columns if len(self.agents) == columns.shape[2] else columns.index_select(2, self.agents))
+    def _first(self, own: Tensor, shared: Tensor, joint_actions: Tensor) -> Parts:
+        """What :func:`modules.critics.beside.first_layer` is given."""
+        check("joint_actions", joint_actions, "B T M A", B=own.shape[0], T=own.shape[1], A=len(self.offsets))
+        parts = self._own(self.own, own), linear(self.shared, shared), joint_actions
+        of_own, of_shared, joint = (x.flatten(0, 1) for x in parts)
+        return of_own, self._numbers(self.own, own), of_shared, self.action.weight, joint, self.agents
 
-    def _rest(self, static: Tensor, partners: Tensor) -> Tensor:
-        hidden = F.relu(partners + static.unsqueeze(3), inplace=True)
-        return linear(self.fc3, linear_relu(self.fc2, hidden))
+    def _own(self, layer: FirstLinear, own: Tensor) -> Tensor:
+        """A layer's part of the agents' own inputs: [B, T, A', H]."""
+        if own.shape[-1]:
+            return linear(layer, own)
+        return layer.weight.new_zeros(*own.shape[:3], layer.out_features)
+
+    def _numbers(self, layer: FirstLinear, own: Tensor) -> Tensor:
+        """A layer's part of the agents' numbers, where they are left out of ``own``: [A', H]."""
+        missing = layer.in_features - own.shape[-1]
+        if not missing:
+            return layer.weight.new_zeros(len(self.agents), layer.out_features)
+        return layer.weight[:, -missing:].t().index_select(0, self.agents)
