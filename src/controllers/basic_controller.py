@@ -16,7 +16,6 @@ from components.schedules import LinearSchedule
 from controllers.graphs import Graph, Layout
 from core.data import EpisodeBatch, PolicyOutput, TeamSpec, TeamStep, one_hots, read_as
 from core.kinds import UNIT, Kind
-from core.packing import Packing
 from core.settings import Section
 from estimators.masked import masked_log_softmax
 from modules.agents.rnn_agent import RNNAgent
@@ -229,9 +228,9 @@ class BasicController:
             agents: the networks, e.g. those that lag.
             inputs: [B, T+1, A, I], of :meth:`inputs`.
             batch: whose they are.
-            rows: which; from the first on, where networks have a memory.
+            rows: all, all but the last, or, where networks have no memory, all but the first.
         """
-        return agents(inputs[:, rows], packing=Packing.of(batch.rows[:, rows]))
+        return agents(inputs[:, rows], packing=batch.packing if rows == EVERY else batch.step_packing)
 
     def forward(self, batch: EpisodeBatch) -> PolicyOutput:
         """Run the networks over whole episodes."""

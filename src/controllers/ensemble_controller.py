@@ -14,7 +14,6 @@ from controllers.basic_controller import EVERY, BasicController, ControllerSetti
 from controllers.graphs import Graph
 from core.data import EpisodeBatch, TeamStep
 from core.errors import UserError
-from core.packing import Packing
 from modules.ensemble import Ensemble
 
 
@@ -80,7 +79,8 @@ class EnsembleController(BasicController):
         if self.n_policies == 1:
             return super().values(agents, inputs, batch, rows)
         assert batch.policies is not None, "the runner keeps what was played"
-        return agents(inputs[:, rows], batch.policies, packing=Packing.of(batch.rows[:, rows]))
+        packing = batch.packing if rows == EVERY else batch.step_packing
+        return agents(inputs[:, rows], batch.policies, packing=packing)
 
     def graphs(self) -> list[Graph]:
         """As :meth:`BasicController.graphs`.

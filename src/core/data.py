@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -194,15 +195,20 @@ class EpisodeBatch:
         """T."""
         return self.mask.shape[1]
 
-    @property
+    @cached_property
     def rows(self) -> Tensor:
         """Rows that were seen: the real steps, and the one behind the last, bool [B, T+1]."""
         return torch.cat([torch.ones_like(self.mask[:, :1]), self.mask], 1)
 
-    @property
+    @cached_property
     def packing(self) -> Packing | None:
         """Those of :attr:`rows` that are real."""
         return Packing.of(self.rows)
+
+    @cached_property
+    def step_packing(self) -> Packing | None:
+        """The steps, or the rows behind them, that are real."""
+        return Packing.of(self.mask)
 
     def last_actions(self, kind: Kind) -> Tensor:
         """One-hot last actions, beside numbers of that kind: [B, T+1, A, U]; zeros before an episode's first."""
@@ -216,7 +222,8 @@ class EpisodeBatch:
 
     def tensors(self) -> dict[str, Tensor]:
         """All that the team has itself, by name."""
-        return {name: x for name, x in vars(self).items() if isinstance(x, Tensor)}
+        own = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: x for name, x in own.items() if isinstance(x, Tensor)}
 
     def of_agents(self, agents: Tensor) -> EpisodeBatch:
         """What some agents saw and did: int64 [A'], their numbers; state and rewards stay the team's."""

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from core.data import EpisodeBatch
 from core.kinds import UNIT
-from core.packing import Packing, packed
+from core.packing import packed
 from learners.action_gradient import BEFORE, ActionGradientSettings
 from learners.base import LearnerSettings
 from learners.maddpg_learner import MADDPGLearner
@@ -50,7 +50,7 @@ class FACMACLearner(MADDPGLearner):
 
     def values(self, net: Any, batch: EpisodeBatch, rows: slice, joint: Tensor, *acting: Tensor) -> Tensor:
         """Q_tot of joint actions: [B, T, 1]; see :meth:`MADDPGLearner.values`."""
-        steps = Packing.of(batch.mask)
+        steps = batch.step_packing
         utilities = net["critic"](self._own(batch)[:, rows], joint, packing=steps).squeeze(-1)
         return packed(steps, net["mixer"], utilities, batch.state[:, rows])
 

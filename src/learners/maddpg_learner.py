@@ -16,7 +16,6 @@ from controllers.basic_controller import BasicController
 from core.data import EpisodeBatch, Metrics, TeamSpec, one_hots, read_as
 from core.errors import UserError
 from core.kinds import UNIT
-from core.packing import Packing
 from estimators.gumbel import gumbel_softmax, hard_of
 from estimators.masked import masked_mean
 from learners.action_gradient import (
@@ -152,7 +151,7 @@ class MADDPGLearner(ReplayLearner):
             joint: one-hot actions of all agents.
             acting: [B, T, A, U], what every agent does itself instead.
         """
-        own, state, packing = self._own(batch)[:, rows], self._shared(batch)[:, rows], Packing.of(batch.mask)
+        own, state, packing = self._own(batch)[:, rows], self._shared(batch)[:, rows], batch.step_packing
         return net["critic"](own, state, joint, *acting, packing=packing).squeeze(-1)
 
     def improved(self, batch: EpisodeBatch, taken: Tensor, chosen: Tensor) -> Tensor:

@@ -14,7 +14,6 @@ from controllers.basic_controller import BasicController
 from core.data import EpisodeBatch, Metrics, TeamSpec
 from core.errors import UserError
 from core.metrics import Later
-from core.packing import Packing
 from estimators.masked import masked_mean
 from estimators.surrogates import entropy
 from learners.action_gradient import BEFORE
@@ -91,7 +90,7 @@ class PolicyInference:
             if reader.agents.recurrent:
                 yield seen, nets[name](x, packing=batch.packing)[:, 1:]
             else:
-                yield seen, nets[name](x[:, 1:], packing=Packing.of(batch.mask))
+                yield seen, nets[name](x[:, 1:], packing=batch.step_packing)
 
     def fit(self) -> Metrics:
         """One step on the latest episodes."""
@@ -106,7 +105,7 @@ class PolicyInference:
     def _beliefs(self, batch: EpisodeBatch) -> Iterator[tuple[Tensor, EpisodeBatch]]:
         """For every team what is believed of its policies, [B, T, A (i), A_j, U_j], and its batch."""
         for net, reader, seen in zip(self.nets.values(), self._readers, self._seen(batch), strict=True):
-            logits = net(reader.inputs(seen)[:, BEFORE], packing=Packing.of(batch.mask))
+            logits = net(reader.inputs(seen)[:, BEFORE], packing=batch.step_packing)
             yield policy_log_probs(logits, seen.available[:, BEFORE].unsqueeze(2), 0.0), seen
 
     def divergence(self, rivals: Sequence[Rival] = (), *, t_env: int) -> Metrics:

@@ -85,7 +85,7 @@ class SharedEncoderValue(ValuePart):
         """The value loss."""
         weights, (old, target) = self.weights(it), self.normalised(it)
         assert len(self.controller.encoded) == it.batch.n_episodes, "the policy was asked of these episodes last"
-        value = self.raw(self.net, self.controller.encoded[:, :-1], it.batch.mask)
+        value = self.raw(self.net, self.controller.encoded[:, :-1], it.batch.step_packing)
         loss = masked_mean(self.loss(value, target, old), weights)
         return loss, self.metrics(value - target, loss, taken=value, target=target, mask=weights)
 

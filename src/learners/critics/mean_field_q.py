@@ -81,21 +81,21 @@ class MeanFieldQ(StateValue):
         actions = torch.cat([batch.actions, torch.zeros_like(batch.actions[:, :1])], 1)
         return Beside(seen=seen, actions=actions)
 
-    def raw(self, net: Any, inputs: Beside, real: Tensor) -> Tensor:
-        """Q of what was done, in normalised units: [B, T, A]; real bool [B, T]."""
-        return _taken(self._each(net, inputs, real), inputs)
+    def raw(self, net: Any, inputs: Beside, packing: Packing | None) -> Tensor:
+        """Q of what was done, in normalised units: [B, T, A]; packing as of :class:`ValuePart`'s."""
+        return _taken(self._each(net, inputs, packing), inputs)
 
     def estimate(self, it: Iteration) -> Estimates:
         """Q of what was done, V under the policy that did it, and targets, under the critic as it is."""
-        rows, pi = it.batch.rows, it.log_pi.exp()
-        q = self._each(self.net, it.inputs, rows)
-        lagging = q if self.target is None else self._each(self.target.net, it.inputs, rows)
+        packing, pi = it.batch.packing, it.log_pi.exp()
+        q = self._each(self.net, it.inputs, packing)
+        lagging = q if self.target is None else self._each(self.target.net, it.inputs, packing)
         values, following = (self.in_rewards((pi * one).sum(-1)) for one in (q, lagging))
         said = _taken(q, it.inputs)[:, :-1]
         return Estimates(said=said, values=values[:, :-1], returns=self.returns(it, following))
 
-    def _each(self, net: Any, inputs: Beside, real: Tensor) -> Tensor:
-        return net(inputs.seen, packing=Packing.of(real))
+    def _each(self, net: Any, inputs: Beside, packing: Packing | None) -> Tensor:
+        return net(inputs.seen, packing=packing)
 
 
 def _taken(q: Tensor, inputs: Beside) -> Tensor:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from typing import Any, Literal
 
 from pydantic import Field
@@ -105,7 +106,7 @@ def _rows(x: Any, rows: Rows) -> Any:
         return x[rows]
     if isinstance(x, tuple):
         return tuple(_rows(value, rows) for value in x)
-    return replace(x, **{key: _rows(value, rows) for key, value in vars(x).items()})
+    return replace(x, **{field.name: _rows(getattr(x, field.name), rows) for field in fields(x)})
 
 
 class CriticPart:
@@ -220,7 +221,7 @@ class JointInputs:
     shared: Tensor
     real: Tensor
 
-    @property
+    @cached_property
     def packing(self) -> Packing | None:
         """The real rows."""
         return Packing.of(self.real)

@@ -77,9 +77,9 @@ class ValuePart(CriticPart):
         super().__init__(learner, settings, groups, lags=lags)
         self.norm = ValueNorm(reward_dim, device=self.device) if settings.value_norm else None
 
-    def raw(self, net: Any, inputs: Any, real: Tensor) -> Tensor:
-        """What a network says, in normalised units: [B, T, A]; real bool [B, T], rows that are no padding."""
-        return net(inputs, packing=Packing.of(real)).squeeze(-1)
+    def raw(self, net: Any, inputs: Any, packing: Packing | None) -> Tensor:
+        """What a network says, in normalised units: [B, T, A]; packing of the rows that are no padding."""
+        return net(inputs, packing=packing).squeeze(-1)
 
     def in_rewards(self, said: Tensor) -> Tensor:
         """Values in units of rewards, of what a network said: [B, T, A]."""
@@ -87,10 +87,10 @@ class ValuePart(CriticPart):
 
     def estimate(self, it: Iteration) -> Estimates:
         """Values and targets under the critic as it is."""
-        rows = it.batch.rows
-        said = self.raw(self.net, it.inputs, rows)
+        packing = it.batch.packing
+        said = self.raw(self.net, it.inputs, packing)
         values = self.in_rewards(said)
-        lagging = values if self.target is None else self.in_rewards(self.raw(self.target.net, it.inputs, rows))
+        lagging = values if self.target is None else self.in_rewards(self.raw(self.target.net, it.inputs, packing))
         return Estimates(said=said[:, :-1], values=values[:, :-1], returns=self.returns(it, lagging))
 
     def weights(self, it: Iteration) -> Tensor:
@@ -118,13 +118,16 @@ class ValuePart(CriticPart):
         passes: list[Metrics] = []
         for _ in range(self.settings.critic_updates):
             passes = [
-                self._step(it.inputs[rows, :-1], it.batch.mask[rows], weights[rows], old[rows], target[rows])
+                self._step(it.inputs[rows, :-1], self._packing(it, rows), weights[rows], old[rows], target[rows])
                 for rows in self.minibatches(it.batch.n_episodes)
             ]
         return mean_metrics(passes)
 
-    def _step(self, inputs: Any, real: Tensor, weights: Tensor, old: Tensor, target: Tensor) -> Metrics:
-        value = self.raw(self.net, inputs, real)
+    def _packing(self, it: Iteration, rows: Rows) -> Packing | None:
+        return Packing.of(it.batch.mask[rows]) if isinstance(rows, Tensor) else it.batch.step_packing
+
+    def _step(self, inputs: Any, packing: Packing | None, weights: Tensor, old: Tensor, target: Tensor) -> Metrics:
+        value = self.raw(self.net, inputs, packing)
         loss = masked_mean(self.loss(value, target, old), weights)
         return self.descend(value - target, loss, taken=value, target=target, mask=weights)
 
