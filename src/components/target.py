@@ -6,7 +6,7 @@ import copy
 from typing import Generic, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
@@ -25,6 +25,8 @@ class Target(Generic[ModuleT]):
         self.net: ModuleT = copy.deepcopy(online).requires_grad_(False)
         self.interval_or_tau = interval_or_tau
         self.updates = 0
+        self._lagging: list[Tensor] = list(self.net.parameters())  # walking them takes longer than moving them
+        self._leading: list[Tensor] = list(online.parameters())
 
     def copy(self) -> None:
         """Be as the online network is (after its weights were loaded)."""
@@ -37,11 +39,9 @@ class Target(Generic[ModuleT]):
             if self.updates % int(self.interval_or_tau) == 0:
                 self.copy()
             return
-        with torch.no_grad():
-            target = [p.detach() for p in self.net.parameters()]
-            online = [p.detach() for p in self.online.parameters()]
-            if target:
-                torch._foreach_lerp_(target, online, self.interval_or_tau)
+        if self._lagging:
+            with torch.no_grad():
+                torch._foreach_lerp_(self._lagging, self._leading, self.interval_or_tau)
 
     def state_dict(self) -> dict[str, object]:
         """The lagging weights and the counter."""

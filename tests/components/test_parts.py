@@ -149,6 +149,48 @@ class TestOptimizer:
             optimizer.step(((x - 1) ** 2).sum())
         assert x.item() == pytest.approx(1.0, abs=0.05)
 
+    def test_adam_is_torchs(self):
+        """With its clipping, from its state, and without what has no gradient."""
+        ours, theirs = ([nn.Parameter(torch.ones(n)) for n in (2, 3, 4)] for _ in range(2))
+        torchs = torch.optim.Adam(theirs, lr=0.1, eps=1e-5, fused=True)
+        g = torch.Generator().manual_seed(0)
+
+        def step(optimizer, k):
+            slopes = [torch.randn(len(p), generator=g) for p in ours]
+            losses = [sum((p * s).sum() for p, s in zip(ps[:k], slopes, strict=False)) for ps in (ours, theirs)]
+            torchs.zero_grad()
+            losses[1].backward()
+            wanted = nn.utils.clip_grad_norm_(theirs, 1.0)
+            torchs.step()
+            torch.testing.assert_close(optimizer.step(losses[0]), wanted)
+            for mine, other in zip(ours, theirs, strict=True):
+                torch.testing.assert_close(mine, other)
+
+        optimizer = Optimizer(ours, kind="adam", lr=0.1, grad_norm_clip=1.0, eps=1e-5)
+        for k in (2, 2, 3, 1):
+            step(optimizer, k)
+        fresh = Optimizer(ours, kind="adam", lr=0.3, grad_norm_clip=1.0, eps=1e-5)
+        fresh.load_state_dict(copy.deepcopy(torchs.state_dict()))
+        for k in (3, 2):
+            step(fresh, k)
+        for key, state in torchs.state_dict()["state"].items():
+            assert state.keys() == fresh.state_dict()["state"][key].keys()
+
+    def test_a_state_of_no_steps_is_loaded(self):
+        x = nn.Parameter(torch.ones(2))
+        optimizer = Optimizer([x], kind="adam", lr=0.1, grad_norm_clip=1.0)
+        optimizer.step(x.sum())
+        optimizer.load_state_dict(torch.optim.Adam([x], lr=0.1).state_dict())
+        assert optimizer.state_dict()["state"][0]["step"] == 0
+        optimizer.step(x.sum())
+        assert optimizer.state_dict()["state"][0]["step"] == 1
+
+    def test_a_loss_of_nothing_moves_nothing(self):
+        x, apart = nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(1))
+        optimizer = Optimizer([x], kind="adam", lr=0.1, grad_norm_clip=1.0)
+        assert optimizer.step(apart.sum()) == 0
+        assert torch.equal(x, torch.ones(2))
+
     def test_several_clip_and_keep_momentum_each_for_itself(self):
         g = torch.Generator().manual_seed(0)
         starts, slopes = torch.randn(2, 3, generator=g), torch.randn(4, 2, 3, generator=g)

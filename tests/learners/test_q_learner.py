@@ -84,8 +84,8 @@ def test_loss_targets_and_gradient_equal_a_loop(world, mixer, individual, double
     metrics = learner.train(batch, t_env=0)
     torch.testing.assert_close(metrics["loss"], errors.mean().detach())
     torch.testing.assert_close(metrics["target_mean"](), targets.mean().detach())
-    torch.testing.assert_close(metrics["q_taken_mean"], chosen.mean().detach())
-    torch.testing.assert_close(metrics["td_error_abs"], errors.detach().sqrt().mean())
+    torch.testing.assert_close(metrics["q_taken_mean"](), chosen.mean().detach())
+    torch.testing.assert_close(metrics["td_error_abs"](), errors.detach().sqrt().mean())
     torch.testing.assert_close(learner.controller.agents.values.grad, online.grad)
     for parameter, before, gradient in zip(learner.mixer.parameters(), mixer_before, expected_mixer, strict=True):
         torch.testing.assert_close(parameter.grad, gradient)
@@ -111,7 +111,7 @@ def test_lambda_targets_equal_a_loop(world, mixer, individual, lam):
             targets.append(target)
     metrics = learner.train(batch, t_env=0)
     torch.testing.assert_close(metrics["target_mean"](), torch.stack(targets).mean())
-    torch.testing.assert_close(metrics["q_taken_mean"], chosen.mean().detach())
+    torch.testing.assert_close(metrics["q_taken_mean"](), chosen.mean().detach())
 
 
 def test_one_step_by_hand(world):
