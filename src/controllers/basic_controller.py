@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from components.action_selectors import SELECTORS, ActionSelector, greedy, policy_log_probs
 from components.schedules import LinearSchedule
 from controllers.graphs import Graph, Layout
+from controllers.policy import Policy
 from core.data import EpisodeBatch, PolicyOutput, TeamSpec, TeamStep, one_hots, read_as
 from core.kinds import UNIT, Kind
 from core.settings import Section
@@ -234,11 +235,27 @@ class BasicController:
 
     def forward(self, batch: EpisodeBatch) -> PolicyOutput:
         """Run the networks over whole episodes."""
-        return PolicyOutput(values=self.values(self.agents, self.inputs(batch), batch))
+        return PolicyOutput(values=self.values(self.agents, self._read(batch), batch))
 
-    def log_policy(self, batch: EpisodeBatch, *, t_env: int) -> Tensor:
-        """Log-probabilities of the policy that acts at ``t_env``: [B, T+1, A, U]."""
-        return self.policy_of(self.forward(batch).values, batch.available, t_env)
+    def _read(self, batch: EpisodeBatch) -> Tensor:
+        """:meth:`inputs`, made and packed once for all passes over a batch."""
+        kept = batch.kept
+        if self not in kept:
+            inputs = self.inputs(batch)
+            kept[self] = inputs if batch.packing is None else batch.packing.pack(inputs)
+        return kept[self]
+
+    def log_policy(self, batch: EpisodeBatch, *, t_env: int, group: int | None = None) -> Tensor:
+        """Log-probabilities of the policy that acts at ``t_env``: [B, T+1, A, U].
+
+        With a group those of its agents, who alone are in ``batch``: [B, T+1, A', U].
+        """
+        return self.policy_of(self._values_of(group, batch), batch.available, t_env)
+
+    def _values_of(self, group: int | None, batch: EpisodeBatch) -> Tensor:
+        if group is None:
+            return self.forward(batch).values
+        return self.agents.of_group(group, self.inputs(batch, group=group), packing=batch.packing)
 
     def acting_policy(self, batch: EpisodeBatch, *, t_env: int) -> Tensor:
         """As :meth:`log_policy`, for others than its learner: also of a controller that acts by the best values."""
@@ -248,14 +265,17 @@ class BasicController:
         best = torch.zeros_like(batch.available).scatter_(-1, greedy(values, batch.available).unsqueeze(-1), True)
         return policy_log_probs(masked_log_softmax(values, best), batch.available, self.epsilon(t_env))
 
-    def log_policy_of(self, group: int, batch: EpisodeBatch, *, t_env: int) -> Tensor:
-        """As :meth:`log_policy` of the agents of one group, who alone are in ``batch``: [B, T+1, A', U]."""
-        values = self.agents.of_group(group, self.inputs(batch, group=group), packing=batch.packing)
-        return self.policy_of(values, batch.available, t_env)
+    def decide(self, batch: EpisodeBatch, *, t_env: int, group: int | None = None) -> Policy:
+        """As :meth:`log_policy`, at the decisions that were made."""
+        return Policy.at(self.logits_of(self._values_of(group, batch), t_env), batch, epsilon=self.epsilon(t_env))
 
     def policy_of(self, values: Tensor, available: Tensor, t_env: int) -> Tensor:
         """Log-probabilities [..., U] of draws by these values, and what is available, at ``t_env``."""
-        return policy_log_probs(values, available, self.epsilon(t_env))
+        return policy_log_probs(self.logits_of(values, t_env), available, self.epsilon(t_env))
+
+    def logits_of(self, values: Tensor, t_env: int) -> Tensor:
+        """Logits of draws by the networks' values at ``t_env``, before exploration."""
+        return values
 
     def graphs(self) -> list[Graph]:
         """The networks for other programs, one after another; they share their weights with these."""

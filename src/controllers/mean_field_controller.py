@@ -107,9 +107,9 @@ class MeanFieldController(BasicController):
         temperature = self.settings.evaluation_temperature if t_env is None else self.temperature(t_env)
         return partial(boltzmann, temperature=temperature)
 
-    def policy_of(self, values: Tensor, available: Tensor, t_env: int) -> Tensor:
-        """Log-probabilities [..., U] of the Boltzmann policy of these Q-values at ``t_env`` (eq. 12)."""
-        return super().policy_of(values / self.temperature(t_env), available, t_env)
+    def logits_of(self, values: Tensor, t_env: int) -> Tensor:
+        """Logits of the Boltzmann policy of these Q-values at ``t_env`` (eq. 12)."""
+        return values / self.temperature(t_env)
 
     def graphs(self) -> list[Graph]:
         """One, of the whole team, in which an agent's input has the others' last actions.

@@ -210,6 +210,11 @@ class EpisodeBatch:
         """The steps, or the rows behind them, that are real."""
         return Packing.of(self.mask)
 
+    @cached_property
+    def kept(self) -> dict[Any, Any]:
+        """What readers have made of it and need again, by reader."""
+        return {}
+
     def last_actions(self, kind: Kind) -> Tensor:
         """One-hot last actions, beside numbers of that kind: [B, T+1, A, U]; zeros before an episode's first."""
         dtype = torch.float32 if kind == "floats" else torch.uint8

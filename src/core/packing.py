@@ -47,7 +47,9 @@ class Packing:
         return cls(index=order[places] * n_steps + steps, sizes=sizes, shape=(n_episodes, n_steps))
 
     def pack(self, x: Tensor) -> Tensor:
-        """[B, T, ...] -> [1, P, ...]."""
+        """[B, T, ...] -> [1, P, ...]; what is packed already stays as it is."""
+        if x.shape[:2] == (1, len(self.index)):  # there is padding, so that B = 1 has more steps
+            return x
         return x.flatten(0, 1).index_select(0, self.index).unsqueeze(0)
 
     def unpack(self, x: Tensor) -> Tensor:

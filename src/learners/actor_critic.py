@@ -17,10 +17,10 @@ from components.optimizer import Optimizer, Optimizers
 from components.schedules import LinearSchedule
 from components.target import Target
 from controllers.basic_controller import BasicController
+from controllers.policy import Policy
 from core.data import EpisodeBatch, Metrics, TeamSpec
 from core.errors import UserError
 from core.metrics import Later
-from estimators import surrogates
 from estimators.masked import likeliest, masked_mean
 from learners.base import BaseLearner, LearnerSettings
 from learners.critics.part import EVERY, CriticPart, Iteration, Rows, TargetSettings, mean_metrics
@@ -99,16 +99,16 @@ class ActorCriticLearner(BaseLearner):
         """Advantages as the objective takes them; ``log_pi`` [B, T, A, U] is pi_k where credit is re-estimated."""
         raise NotImplementedError
 
-    def objective(self, it: Iteration, log_pi: Tensor, advantages: Tensor) -> tuple[Tensor, Metrics]:
-        """What the actors minimise per decision: [B, T, A], from log_pi [B, T, A, U] with gradient."""
+    def objective(self, it: Iteration, policy: Policy, advantages: Tensor) -> tuple[Tensor, Metrics]:
+        """What the actors minimise per decision: [B, T, A], from the present policy."""
         raise NotImplementedError
 
     def recredit(self, epoch: int) -> bool:
         """Whether credit is re-estimated in this epoch (> 0)."""
         return False
 
-    def stop(self, it: Iteration, log_pi: Tensor) -> bool:
-        """Whether to stop the epochs early, given the present policy [B, T, A, U]."""
+    def stop(self, it: Iteration, policy: Policy) -> bool:
+        """Whether to stop the epochs early, given the present policy."""
         return False
 
     def after(self, it: Iteration, *, t_env: int) -> Metrics:
@@ -125,41 +125,42 @@ class ActorCriticLearner(BaseLearner):
             t_env: environment steps when their gathering began.
             replayed: others, from which a critic learns too where the learner ``rehearses``.
         """
-        log_pi = self.controller.log_policy(batch, t_env=t_env)
-        it = self.freeze(batch, log_pi.detach())
+        policy = self.controller.decide(batch, t_env=t_env)
+        it = replace(self.freeze(batch, policy.frozen()), executed=policy.executed.detach())
         if replayed is not None:
             with torch.no_grad():
                 it = replace(it, replayed=self.see(replayed, self.controller.log_policy(replayed, t_env=t_env)))
         metrics = self.critic.before(it)
         advantages, more = self._credit(it, None)
         metrics.update(more)
-        metrics.update(self.move_actors(it, log_pi, advantages, t_env=t_env))
+        metrics.update(self.move_actors(it, policy, advantages, t_env=t_env))
         metrics.update(self.critic.behind(it))
         metrics.update(self.after(it, t_env=t_env))
         return metrics
 
-    def move_actors(self, it: Iteration, log_pi: Tensor, advantages: Tensor, *, t_env: int) -> Metrics:
-        """The epochs of the actors; log_pi [B, T+1, A, U] is their policy before the first, with gradient."""
+    def move_actors(self, it: Iteration, policy: Policy, advantages: Tensor, *, t_env: int) -> Metrics:
+        """The epochs of the actors; ``policy`` is theirs before the first."""
         metrics: Metrics = {}
         epochs = 0
         for epoch in range(self.epochs):
             if epoch > 0:
-                log_pi = self.log_policy(it, t_env=t_env)
-                present = log_pi[:, :-1].detach()
-                if self.stop(it, present):
+                policy = self.policy(it, t_env=t_env)
+                if self.stop(it, policy):
                     break
                 if self.recredit(epoch):
-                    advantages, _ = self._credit(it, present)
-            metrics.update(self._epoch(it, log_pi, advantages, t_env))
+                    advantages, _ = self._credit(it, policy.frozen()[:, :-1])
+            metrics.update(self._epoch(it, policy, advantages, t_env))
             epochs += 1
         metrics["epochs"] = float(epochs)
         return metrics
 
+    def policy(self, it: Iteration, *, t_env: int) -> Policy:
+        """The present policy of the iteration's agents."""
+        return self.controller.decide(it.batch, t_env=t_env, group=it.group)
+
     def log_policy(self, it: Iteration, *, t_env: int) -> Tensor:
         """The present policy of the iteration's agents, with gradient: [B, T+1, A, U]."""
-        if it.group is None:
-            return self.controller.log_policy(it.batch, t_env=t_env)
-        return self.controller.log_policy_of(it.group, it.batch, t_env=t_env)
+        return self.controller.log_policy(it.batch, t_env=t_env, group=it.group)
 
     def step_actors(self, it: Iteration, loss: Tensor) -> Tensor:
         """One step of the iteration's actors; the norm of their gradient."""
@@ -186,14 +187,14 @@ class ActorCriticLearner(BaseLearner):
         generator = self.controller.generators["learner"]
         return torch.randperm(n_episodes, generator=generator, device=self.device).tensor_split(n)
 
-    def _epoch(self, it: Iteration, log_pi: Tensor, advantages: Tensor, t_env: int) -> Metrics:
-        """One step of the actors on each minibatch; log_pi [B, T+1, A, U] is the present policy, with gradient."""
+    def _epoch(self, it: Iteration, policy: Policy, advantages: Tensor, t_env: int) -> Metrics:
+        """One step of the actors on each minibatch; ``policy`` is the present one."""
         coef, passes = self.entropy_coef(t_env), []
         for rows in self.minibatches(it.batch.n_episodes):
             part = it.episodes(rows)
             if isinstance(rows, Tensor):
-                log_pi = self.log_policy(part, t_env=t_env)
-            passes.append(self._improve(part, log_pi[:, :-1], advantages[rows], coef))
+                policy = self.policy(part, t_env=t_env)
+            passes.append(self._improve(part, policy, advantages[rows], coef))
         return mean_metrics(passes)
 
     def imitate(self, batch: EpisodeBatch, *, t_env: int, epochs: int) -> Metrics:
@@ -206,9 +207,9 @@ class ActorCriticLearner(BaseLearner):
         """
         metrics: Metrics = {}
         for _ in range(epochs):
-            log_pi = self.controller.log_policy(batch, t_env=t_env)[:, :-1]
-            likelihood = masked_mean(log_pi.gather(-1, batch.actions.unsqueeze(-1)).squeeze(-1), batch.mask)
-            entropy = masked_mean(surrogates.entropy(log_pi), batch.mask)
+            policy = self.controller.decide(batch, t_env=t_env)
+            likelihood = masked_mean(policy.executed, batch.mask)
+            entropy = masked_mean(policy.entropy, batch.mask)
             grad_norm = self.actor_optimizer.step(-likelihood - self.entropy_coef(t_env) * entropy)
             metrics = {
                 "imitation_loss": -likelihood.detach(),
@@ -232,6 +233,7 @@ class ActorCriticLearner(BaseLearner):
         return Iteration(
             batch=batch,
             log_pi=log_pi,
+            executed=log_pi[:, :-1].gather(-1, batch.actions.unsqueeze(-1)).squeeze(-1),
             rewards=self.rewards(batch),
             discounts=self.discounts(batch),
             inputs=self.critic.inputs(batch),
@@ -244,10 +246,10 @@ class ActorCriticLearner(BaseLearner):
         metrics["pi_max"] = Later(likeliest, it.log_pi[:, :-1], it.batch.mask)
         return advantages, metrics
 
-    def _improve(self, it: Iteration, log_pi: Tensor, advantages: Tensor, entropy_coef: float) -> Metrics:
-        per_decision, metrics = self.objective(it, log_pi, advantages)
+    def _improve(self, it: Iteration, policy: Policy, advantages: Tensor, entropy_coef: float) -> Metrics:
+        per_decision, metrics = self.objective(it, policy, advantages)
         pg_loss = masked_mean(per_decision, it.weights)
-        entropy = masked_mean(surrogates.entropy(log_pi), it.weights)
+        entropy = masked_mean(policy.entropy, it.weights)
         loss = pg_loss - entropy_coef * entropy
         beside, more = self.critic.beside(it)
         grad_norm = self.step_actors(it, loss if beside is None else loss + beside)

@@ -8,6 +8,7 @@ from pydantic import Field
 from torch import Tensor
 
 from controllers.asae_controller import ASAEController
+from controllers.policy import Policy
 from core.data import Metrics, TeamSpec
 from core.errors import UserError
 from core.memory import amount, machine_memory
@@ -118,15 +119,15 @@ class ASAELearner(ProximalLearner, CounterfactualLearner):
         """For the mean over own actions too."""
         return super().of_all or self.settings.own_action == "expected"
 
-    def objective(self, it: Iteration, log_pi: Tensor, advantages: Tensor) -> tuple[Tensor, Metrics]:
+    def objective(self, it: Iteration, policy: Policy, advantages: Tensor) -> tuple[Tensor, Metrics]:
         """The clipped surrogate of every agent (eq. 18): [B, T, A]."""
         s, old = self.settings, it.log_pi[:, :-1]
         surrogate = surrogates.SURROGATES[s.surrogate]
         if s.own_action == "expected":
-            ratio = (log_pi - old).masked_fill(~it.batch.available[:, :-1], 0.0).exp()
+            ratio = (policy.log_pi[:, : it.batch.n_steps] - old).masked_fill(~it.batch.available[:, :-1], 0.0).exp()
             loss = (old.exp() * surrogate(ratio, advantages, s.eps_clip)).sum(-1)
             return loss, {"clip_fraction": Later(_clipped, ratio, old, it.weights, s.eps_clip)}
-        ratio = it.ratio(log_pi)
+        ratio = it.ratio_of(policy)
         taken = advantages.gather(-1, it.batch.actions.unsqueeze(-1)).squeeze(-1) if self.of_all else advantages
         return self.clipped(it, ratio, surrogate(ratio, taken, s.eps_clip))
 

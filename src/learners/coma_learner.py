@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from controllers.policy import Policy
 from core.data import Metrics
 from estimators.credit import sample_joint
 from estimators.surrogates import policy_gradient
@@ -20,8 +21,7 @@ class COMALearner(CounterfactualLearner):
             return executed.unsqueeze(2)
         return sample_joint(log_pi, n_samples=1, generator=self.controller.generators["learner"], real=real)
 
-    def objective(self, it: Iteration, log_pi: Tensor, advantages: Tensor) -> tuple[Tensor, Metrics]:
+    def objective(self, it: Iteration, policy: Policy, advantages: Tensor) -> tuple[Tensor, Metrics]:
         """-A log pi(u) at the executed actions: [B, T, A]."""
-        executed = it.batch.actions.unsqueeze(-1)
-        taken = advantages.gather(-1, executed).squeeze(-1) if self.of_all else advantages
-        return policy_gradient(log_pi.gather(-1, executed).squeeze(-1), taken), {}
+        taken = advantages.gather(-1, it.batch.actions.unsqueeze(-1)).squeeze(-1) if self.of_all else advantages
+        return policy_gradient(policy.executed, taken), {}

@@ -23,4 +23,4 @@ class HAPPOLearner(SequentialLearner, StateValueLearner):
 
     def turn(self, it: Iteration, advantages: Tensor, *, t_env: int) -> Metrics:
         """All epochs of one group."""
-        return StateValueLearner.move_actors(self, it, self.log_policy(it, t_env=t_env), advantages, t_env=t_env)
+        return StateValueLearner.move_actors(self, it, self.policy(it, t_env=t_env), advantages, t_env=t_env)

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 from torch import Tensor
 
+from controllers.policy import Policy
 from core.data import Metrics
 from estimators import surrogates
 from learners.advantage import AdvantageLearner, AdvantageSettings
@@ -29,13 +30,12 @@ class StateValueLearner(ProximalLearner, AdvantageLearner):
 
     settings: SurrogateSettings
 
-    def objective(self, it: Iteration, log_pi: Tensor, advantages: Tensor) -> tuple[Tensor, Metrics]:
+    def objective(self, it: Iteration, policy: Policy, advantages: Tensor) -> tuple[Tensor, Metrics]:
         """The surrogate of every executed action: [B, T, A]."""
         s = self.settings
         if s.surrogate == "policy_gradient":
-            taken = log_pi.gather(-1, it.batch.actions.unsqueeze(-1)).squeeze(-1)
-            return surrogates.policy_gradient(taken, advantages), {}
-        ratio = it.ratio(log_pi)
+            return surrogates.policy_gradient(policy.executed, advantages), {}
+        ratio = it.ratio_of(policy)
         return self.clipped(it, ratio, surrogates.SURROGATES[s.surrogate](ratio, advantages, s.eps_clip))
 
 

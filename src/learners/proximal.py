@@ -8,6 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from controllers.policy import Policy
 from core.data import EpisodeBatch, Metrics
 from core.metrics import Later
 from estimators import surrogates
@@ -38,11 +39,11 @@ class ProximalLearner(ActorCriticLearner):
         """A loss [B, T, A], and which share of the ratios [B, T, A] has left the clip range."""
         return loss, {"clip_fraction": Later(_outside, ratio, it.weights, self.settings.eps_clip)}
 
-    def stop(self, it: Iteration, log_pi: Tensor) -> bool:
+    def stop(self, it: Iteration, policy: Policy) -> bool:
         """Whether the mean KL[pi_{i+1}, pi_i] has exceeded the bound."""
         if self.settings.target_kl is None:
             return False
-        kl = masked_mean(surrogates.kl(log_pi, it.log_pi[:, :-1]), it.batch.mask)
+        kl = masked_mean(surrogates.kl(policy.frozen()[:, :-1], it.log_pi[:, :-1]), it.batch.mask)
         return bool(kl > self.settings.target_kl)
 
     def after(self, it: Iteration, *, t_env: int) -> Metrics:

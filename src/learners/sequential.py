@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from components.optimizer import Optimizers
+from controllers.policy import Policy
 from core.data import Metrics, TeamSpec
 from core.errors import UserError
 from core.metrics import Later
@@ -74,15 +75,15 @@ class SequentialLearner(AdvantageLearner):
         """
         raise NotImplementedError
 
-    def move_actors(self, it: Iteration, log_pi: Tensor, advantages: Tensor, *, t_env: int) -> Metrics:
-        """The groups' turns; ``log_pi`` is not used, since its graph is that of all groups at once."""
+    def move_actors(self, it: Iteration, policy: Policy, advantages: Tensor, *, t_env: int) -> Metrics:
+        """The groups' turns; ``policy`` is not used, since its graph is that of all groups at once."""
         factor, turns = torch.ones_like(advantages[..., :1]), []
         for group in self.order():
             agents = torch.tensor(self.controller.groups[group], device=self.device)
             own = it.of_group(group, agents)
             turns.append(self.turn(own, factor * advantages[..., agents], t_env=t_env))
             with torch.no_grad():
-                ratio = own.ratio(self.log_policy(own, t_env=t_env)[:, :-1])
+                ratio = own.ratio_of(self.policy(own, t_env=t_env))
             factor = factor * ratio.prod(-1, keepdim=True).masked_fill(~it.batch.mask.unsqueeze(-1), 1.0)
         return mean_metrics(turns) | {"factor_change": Later(mean_abs, factor - 1, it.batch.mask)}
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from controllers.basic_controller import BasicController, ControllerSettings
+from controllers.policy import Policy
 from core.errors import UserError
 from counterfactual_tools import iteration, make_asae, make_coma, tabular
 from estimators.credit import counterfactual
@@ -303,12 +304,13 @@ def test_expected_own_action_is_the_mean_over_sampled_ones(world, surrogate):
     advantages = torch.randn(4, 3, world.A, world.U)
     shift = torch.randn(4, 3, world.A, world.U) * 0.3
     present = (it.log_pi[:, :-1] + shift).log_softmax(-1).requires_grad_()
-    expected = learners["expected"].objective(it, present, advantages)[0]
+    expected = learners["expected"].objective(it, Policy.of(present, batch.actions), advantages)[0]
     gradient = torch.autograd.grad(expected[batch.mask].sum(), present)[0]
     mean = 0.0
     for u in range(world.U):
-        taken = replace(it, batch=replace(batch, actions=torch.full_like(batch.actions, u)))
-        loss = learners["sampled"].objective(taken, present, advantages[..., u])[0]
+        done = replace(batch, actions=torch.full_like(batch.actions, u))
+        taken = replace(it, batch=done, executed=it.log_pi[:, :-1, :, u])
+        loss = learners["sampled"].objective(taken, Policy.of(present, done.actions), advantages[..., u])[0]
         mean = mean + it.log_pi[:, :-1, :, u].exp() * loss
     torch.testing.assert_close(expected[batch.mask], mean[batch.mask])
     torch.testing.assert_close(gradient, torch.autograd.grad(mean[batch.mask].sum(), present)[0])
@@ -320,7 +322,7 @@ def test_surrogates_differ_where_the_ratio_went_the_wrong_way(world):
         learner = make_asae(world, surrogate=name, eps_clip=0.1)
         it = iteration(learner, batch)
         present = (it.log_pi[:, :-1] - 0.5).requires_grad_()  # every ratio is exp(-.5) < .9
-        loss, metrics = learner.objective(it, present, torch.ones(4, 3, world.A))
+        loss, metrics = learner.objective(it, Policy.of(present, batch.actions), torch.ones(4, 3, world.A))
         loss.sum().backward()
         gradients[name] = present.grad
         assert float(metrics["clip_fraction"]) == 1

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from controllers.policy import Policy
 from core.errors import UserError
 from estimators.masked import masked_mean
 from learners.happo_learner import HAPPOLearner
@@ -132,7 +133,7 @@ def test_the_gradient_by_hand(world, active_masks):
     own = iteration(learner, batch).of_group(1, torch.tensor([1]))
     log_pi = own.log_pi[:, :-1].clone().requires_grad_()
     advantages = torch.randn(4, 3, 1, generator=torch.Generator().manual_seed(1))
-    loss, _ = learner.objective(own, log_pi, advantages)
+    loss, _ = learner.objective(own, Policy.of(log_pi, own.batch.actions), advantages)
     masked_mean(loss, own.weights).backward()
     w = own.weights if active_masks else own.weights.unsqueeze(-1)
     executed = batch.actions[..., 1:].unsqueeze(-1)

@@ -46,6 +46,7 @@ class Lesson:
         targets: [B, T', A], of Q (of D, with a value head).
         of_values: [B, T', A], targets of V; None without a value head.
         mask: bool [B, T'].
+        whole: whether it is true everywhere.
     """
 
     own: Tensor
@@ -54,6 +55,7 @@ class Lesson:
     targets: Tensor
     of_values: Tensor | None
     mask: Tensor
+    whole: bool
 
 
 class JointQ(ActionValues):
@@ -115,8 +117,8 @@ class JointQ(ActionValues):
             actions: int64 [B, T', A].
             net: whose values they are; None is the critic that is fitted, not the lagging one.
         """
-        judge = (net or self.net).judge
-        parts = judge(inputs.own, pi, actions, inputs.shared, joint_actions, packing=inputs.packing).unbind(-1)
+        judge, (own, shared) = (net or self.net).judge, inputs.packed
+        parts = judge(own, pi, actions, shared, joint_actions, packing=inputs.packing).unbind(-1)
         return Judged(advantage=parts[0], standard_error=parts[1], value=parts[2], first=parts[3])
 
     def enumerate(self, inputs: JointInputs, partner_actions: Tensor) -> Tensor:
@@ -185,6 +187,7 @@ class JointQ(ActionValues):
             targets=real(targets[:, steps]),
             of_values=None if of_values is None else real(of_values[:, steps]),
             mask=real(mask),
+            whole=packing is not None or bool(mask.all()),
         )
 
     def step(self, part: Lesson) -> Metrics:
@@ -192,7 +195,7 @@ class JointQ(ActionValues):
         mask, target = part.mask, part.targets
         taken = self.net.taken(part.own, part.actions, part.shared, part.actions.unsqueeze(2)).squeeze(-1)
         error = taken - target
-        loss = masked_mean(error**2, mask)
+        loss = error.square().mean() if part.whole else masked_mean(error**2, mask)
         if part.of_values is None:
             return self.descend(error, loss, taken=taken, target=target, mask=mask)
         value = self.net.value(part.own, part.shared).squeeze(-1)

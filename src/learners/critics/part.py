@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from components.optimizer import Optimizer
 from components.target import Target
+from controllers.policy import Policy
 from core.data import EpisodeBatch, Metrics
 from core.metrics import Later
 from core.packing import Packing
@@ -48,6 +49,7 @@ class Iteration:
     Attributes:
         batch: the episodes.
         log_pi: [B, T+1, A, U], the behaviour policy pi_i.
+        executed: [B, T, A], log pi_i of what was done.
         rewards: [B, T, R], as the learner uses them.
         discounts: [B, T, 1], gamma * (1 - terminated).
         inputs: what the critic sees (``CriticPart.inputs``).
@@ -59,6 +61,7 @@ class Iteration:
 
     batch: EpisodeBatch
     log_pi: Tensor
+    executed: Tensor
     rewards: Tensor
     discounts: Tensor
     inputs: Any
@@ -72,10 +75,13 @@ class Iteration:
         """Real decisions, of agents that had more than one action: bool [B, T, A]."""
         return self.batch.mask.unsqueeze(-1) & (self.batch.available[:, :-1].sum(-1) > 1)
 
+    def ratio_of(self, policy: Policy) -> Tensor:
+        """pi / pi_i of the executed actions: [B, T, A]."""
+        return (policy.executed - self.executed).exp()
+
     def ratio(self, log_pi: Tensor) -> Tensor:
         """pi / pi_i of the executed actions [B, T, A], from log_pi [B, T, A, U]."""
-        executed = self.batch.actions.unsqueeze(-1)
-        return (log_pi.gather(-1, executed) - self.log_pi[:, :-1].gather(-1, executed)).exp().squeeze(-1)
+        return (log_pi.gather(-1, self.batch.actions.unsqueeze(-1)).squeeze(-1) - self.executed).exp()
 
     def of_group(self, group: int, agents: Tensor) -> Iteration:
         """What concerns the actors of one group: its agents' numbers, int64 [A']. What concerns the critic is left out.
@@ -86,6 +92,7 @@ class Iteration:
             self,
             batch=self.batch.of_agents(agents),
             log_pi=self.log_pi[:, :, agents],
+            executed=self.executed[:, :, agents],
             weights=self.weights if self.weights.dim() == 2 else self.weights[:, :, agents],
             inputs=None,
             estimates=None,
@@ -225,6 +232,12 @@ class JointInputs:
     def packing(self) -> Packing | None:
         """The real rows."""
         return Packing.of(self.real)
+
+    @cached_property
+    def packed(self) -> tuple[Tensor, Tensor]:
+        """``own`` and ``shared`` of the real rows, [1, P, ...]; as they are without a packing."""
+        packing = self.packing
+        return (self.own, self.shared) if packing is None else (packing.pack(self.own), packing.pack(self.shared))
 
     def __getitem__(self, steps: slice) -> JointInputs:
         """Some of the time steps."""
