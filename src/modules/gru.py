@@ -9,7 +9,6 @@ on CUDA and in other precisions than single.
 
 from __future__ import annotations
 
-from itertools import accumulate
 from typing import Any
 
 import torch
@@ -62,39 +61,43 @@ class SequenceGRU(nn.GRU):
         return n + torch.sigmoid(z + h_z) * (h - n)
 
 
-def _before(hidden: Any, sizes: list[int]) -> list[Any]:
+def _before(hidden: Tensor, sizes: list[int]) -> list[Tensor]:
     """The states before each step, of the sequences that have it: views of hidden, whose first rows are h_0."""
-    starts = accumulate([0, sizes[0], *sizes])
-    return [hidden[start : start + size] for start, size in zip(starts, sizes, strict=False)]
-
-
-def _after(rows: Any, sizes: list[int]) -> list[Any]:
-    """The rows of each step: views of the P rows of all steps."""
-    return [rows[end - size : end] for end, size in zip(accumulate(sizes), sizes, strict=True)]
+    blocks = hidden.split([sizes[0], *sizes])
+    return [block if len(block) == size else block[:size] for block, size in zip(blocks, sizes, strict=False)]
 
 
 def _forward(
     x: Tensor, sizes: list[int], w_ih: Tensor, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor, *, keep: bool
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """Hidden states [P, H]; if kept, h with h_0 [N+P, H], gates r|z|n and m = W_hn h + b_hn [P, 3H]."""
+    """Hidden states [P, H]; h with h_0 [N+P, H], gates r|z|n [P, 3H] and, if kept, m = W_hn h + b_hn [P, H]."""
     first, n_hidden = sizes[0], w_hh.shape[1]
     both = slice(0, 2 * n_hidden)
     bias = torch.cat([b_ih[both] + b_hh[both], b_ih[2 * n_hidden :], b_hh[2 * n_hidden :]])
     gates = torch.mm(x, w_ih.t())
     hidden = x.new_empty(first + len(x), n_hidden)
     hidden[:first] = 0
-    recurrent = x.new_empty(len(x) if keep else first, 3 * n_hidden)
-    w_t, offsets = w_hh.t(), bias.numpy()
-    products = _after(recurrent, sizes) if keep else [recurrent[:size] for size in sizes]
-    of_steps = zip(
-        *(_before(hidden, sizes), products),
-        *(_before(hidden.numpy(), sizes), _after(hidden[first:].numpy(), sizes), _after(gates.numpy(), sizes)),
-        strict=True,
-    )
-    for state, product, *arrays in of_steps:
-        torch.mm(state, w_t, out=product)
-        forward_step(*arrays, product.numpy(), offsets)
-    return hidden[first:], (hidden, gates, recurrent)
+    recurrent = x.new_zeros(first, 3 * n_hidden)  # of one step; W h_0 is zero
+    kept = x.new_empty(len(x) if keep else 0, n_hidden)
+    w_t, arrays = w_hh.t(), [each.numpy() for each in (hidden, gates, recurrent, kept, bias)]
+    start, before = 0, 0
+    for state, size in zip(_before(hidden, sizes), sizes, strict=True):
+        if start > 0:
+            torch.mm(state, w_t, out=recurrent if size == first else recurrent[:size])
+        forward_step(*arrays, before, start, size)
+        before, start = first + start, start + size
+    return hidden[first:], (hidden, gates, kept)
+
+
+def _steps_with_gradient(grad_out: Tensor, sizes: list[int]) -> list[int]:
+    """Sizes without the last steps that have none, as the row behind episodes has where it is only looked at."""
+    end = len(grad_out)
+    for n_steps in range(len(sizes), 1, -1):
+        start = end - sizes[n_steps - 1]
+        if grad_out[start:end].any():
+            return sizes[:n_steps]
+        end = start
+    return sizes[:1]
 
 
 class _Sequence(torch.autograd.Function):
@@ -102,31 +105,39 @@ class _Sequence(torch.autograd.Function):
     def forward(
         ctx: Any, x: Tensor, sizes: list[int], w_ih: Tensor, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor
     ) -> Tensor:
-        out, (hidden, gates, recurrent) = _forward(x, sizes, w_ih, w_hh, b_ih, b_hh, keep=True)
-        ctx.save_for_backward(x, w_ih, w_hh, hidden, gates, recurrent)
+        out, (hidden, gates, kept) = _forward(x, sizes, w_ih, w_hh, b_ih, b_hh, keep=True)
+        ctx.save_for_backward(x, w_ih, w_hh, hidden, gates, kept)
         ctx.sizes = sizes
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
-        x, w_ih, w_hh, hidden, gates, recurrent = ctx.saved_tensors
-        sizes, n_hidden = ctx.sizes, grad_out.shape[1]
-        factors = torch.empty_like(gates)
-        carried = torch.empty_like(hidden)  # becomes the whole gradient of every state
-        carried[: sizes[0]], carried[sizes[0] :] = 0, grad_out
-        of_states = carried[sizes[0] :]
-        numbers = [each.numpy() for each in (hidden, gates, recurrent, of_states, factors, carried)]
-        arrays = [of(each, sizes) for of, each in zip((_before, *[_after] * 4, _before), numbers, strict=True)]
-        earlier, of_gates = _before(carried, sizes), _after(factors, sizes)
+        x, w_ih, w_hh, hidden, gates, kept = ctx.saved_tensors
+        sizes = _steps_with_gradient(grad_out, ctx.sizes)
+        n_rows, first, n_hidden = sum(sizes), sizes[0], grad_out.shape[1]
+        factors = gates.new_empty(n_rows, 3 * n_hidden)
+        carried = gates.new_empty(first + n_rows, n_hidden)  # becomes the whole gradient of every state
+        carried[:first], carried[first:] = 0, grad_out[:n_rows]
+        arrays = [each.numpy() for each in (hidden, gates, kept, carried, factors)]
+        earlier, of_gates = _before(carried, sizes), factors.split(sizes)
+        start = n_rows
         for t in range(len(sizes) - 1, -1, -1):
-            backward_step(*(each[t] for each in arrays))
+            start -= sizes[t]
+            before = first + start - sizes[t - 1] if t > 0 else 0
+            backward_step(*arrays, before, start, sizes[t])
             if t > 0:
                 earlier[t].addmm_(of_gates[t], w_hh)
-        grad_w_hh = factors.t() @ torch.cat(_before(hidden, sizes))
+        hidden = hidden[: first + n_rows]
+        states = hidden[:n_rows] if sizes[-1] == first else torch.cat(_before(hidden, sizes))
+        grad_w_hh = torch.mm(states.t(), factors).t()  # this way round the product is faster
         grad_b_hh = factors.sum(0)
-        input_gradients(of_states.numpy(), gates.numpy(), factors.numpy())  # factors are of the input gates now
-        grad_w_ih = factors.t() @ x
+        input_gradients(*arrays[3:], arrays[1], first)  # factors are of the input gates now
+        grad_w_ih = torch.mm(x[:n_rows].t(), factors).t()
         grad_b_ih = torch.cat([grad_b_hh[: 2 * n_hidden], factors[:, 2 * n_hidden :].sum(0)])
-        grad_x = factors @ w_ih if ctx.needs_input_grad[0] else None
+        grad_x = None
+        if ctx.needs_input_grad[0]:
+            grad_x = x.new_empty(x.shape)
+            torch.mm(factors, w_ih, out=grad_x[:n_rows])
+            grad_x[n_rows:] = 0
         return grad_x, None, grad_w_ih, grad_w_hh, grad_b_ih, grad_b_hh

@@ -44,25 +44,35 @@ def sigmoid(x: np.float32) -> np.float32:
 
 @vector_kernel
 def forward_step(
-    before: np.ndarray, after: np.ndarray, gates: np.ndarray, recurrent: np.ndarray, bias: np.ndarray
+    hidden: np.ndarray,
+    gates: np.ndarray,
+    recurrent: np.ndarray,
+    kept: np.ndarray,
+    bias: np.ndarray,
+    before: int,
+    start: int,
+    n_rows: int,
 ) -> None:
     """From the products of one step to its gates, m and the next hidden state.
 
     Args:
-        before: float32 [N, H], hidden states.
-        after: float32 [N, H], is written.
-        gates: float32 [N, 3H], W x on entry, r | z | n on return.
-        recurrent: float32 [N, 3H], W h' on entry; on return m stands in the last third.
+        hidden: float32 [N+P, H], N rows of h_0 and those behind every step; the next ones are written.
+        gates: float32 [P, 3H], W x on entry, r | z | n on return.
+        recurrent: float32 [N, 3H], W h'; used up.
+        kept: float32 [P, H], m is written; or [0, H].
         bias: float32 [4H]: of r and z (both sides' sum), of n's input side, of m.
+        before: where the step's h' begin in ``hidden``.
+        start: where the step's rows begin among the P.
+        n_rows: of the step.
     """
-    n_rows, width = recurrent.shape
-    size = width // 3
+    size = hidden.shape[1]
+    first = len(hidden) - len(gates)
     of_rz, of_n, of_m = bias[: 2 * size], bias[2 * size : 3 * size], bias[3 * size :]
     for row in range(n_rows):
-        g, w = gates[row], recurrent[row]
+        g, w = gates[start + row], recurrent[row]
         r, z, n = g[:size], g[size : 2 * size], g[2 * size :]
         rz, m = g[: 2 * size], w[2 * size :]
-        h, new = before[row], after[row]
+        h, new = hidden[before + row], hidden[first + start + row]
         for k in range(2 * size):  # short loops, so that each becomes vector instructions
             rz[k] = sigmoid(rz[k] + w[k] + of_rz[k])
         for k in range(size):
@@ -71,33 +81,38 @@ def forward_step(
             n[k] = tanh(n[k] + of_n[k] + r[k] * m[k])
         for k in range(size):
             new[k] = n[k] + z[k] * (h[k] - n[k])
+        if len(kept) > 0:
+            for_later = kept[start + row]
+            for k in range(size):
+                for_later[k] = m[k]
 
 
 @vector_kernel
 def backward_step(
-    before: np.ndarray,
+    hidden: np.ndarray,
     gates: np.ndarray,
-    recurrent: np.ndarray,
+    kept: np.ndarray,
     carried: np.ndarray,
     out: np.ndarray,
-    earlier: np.ndarray,
+    before: int,
+    start: int,
+    n_rows: int,
 ) -> None:
     """From the whole gradient of h to those of the pre-activations of r and z and of m; pass on z's share.
 
     Args:
-        before: float32 [N, H], hidden states before the step.
-        gates: float32 [N, 3H], r | z | n.
-        recurrent: float32 [N, 3H], m in the last third.
-        carried: float32 [N, H], the gradients of the hidden states behind the step.
-        out: float32 [N, 3H], is written.
-        earlier: float32 [N, H], the gradients of those before it; what flows through z is added.
+        hidden, gates, kept, before, start, n_rows: as of :func:`forward_step`.
+        carried: float32 [N+P, H], the gradients of the hidden states; what flows through z is added to those of h'.
+        out: float32 [P, 3H], the step's rows are written.
     """
-    n_rows, size = carried.shape
-    for row in range(n_rows):
+    size = hidden.shape[1]
+    first = len(carried) - len(out)
+    for row in range(start, start + n_rows):
         g, o = gates[row], out[row]
         r, z, n = g[:size], g[size : 2 * size], g[2 * size :]
         of_r, of_z, of_m = o[:size], o[size : 2 * size], o[2 * size :]
-        m, h, c, e = recurrent[row, 2 * size :], before[row], carried[row], earlier[row]
+        m, c = kept[row], carried[first + row]
+        h, e = hidden[before + row - start], carried[before + row - start]
         for k in range(size):
             of_z[k] = c[k] * (h[k] - n[k]) * z[k] * (ONE - z[k])
         for k in range(size):
@@ -109,17 +124,19 @@ def backward_step(
 
 
 @vector_kernel
-def input_gradients(carried: np.ndarray, gates: np.ndarray, out: np.ndarray) -> None:
+def input_gradients(carried: np.ndarray, out: np.ndarray, gates: np.ndarray, first: int) -> None:
     """Replace the last third of ``out`` by the gradient of the input side of n: d h_t (1 - z) (1 - n^2).
 
     Args:
-        carried: float32 [P, H], the whole gradient of the hidden states.
-        gates: float32 [P, 3H], r | z | n.
+        carried: float32 [N+P, H], the whole gradient of the hidden states.
         out: float32 [P, 3H], changed in place.
+        gates: float32 [P, 3H] or more rows, r | z | n.
+        first: N.
     """
-    n_rows, size = carried.shape
+    n_rows, width = out.shape
+    size = width // 3
     for row in range(n_rows):
         z, n = gates[row, size : 2 * size], gates[row, 2 * size :]
-        o, c = out[row, 2 * size :], carried[row]
+        o, c = out[row, 2 * size :], carried[first + row]
         for k in range(size):
             o[k] = c[k] * (ONE - z[k]) * (ONE - n[k] * n[k])

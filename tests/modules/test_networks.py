@@ -42,6 +42,20 @@ class TestGRU:
         for name, parameter in reference.named_parameters():
             torch.testing.assert_close(dict(ours.named_parameters())[name].grad, parameter.grad, **tolerance)
 
+    @pytest.mark.parametrize(("sizes", "silent"), [([5] * 4, 1), ([5] * 4, 3), ([5, 5, 3, 1, 1], 2), ([3, 3], 2)])
+    def test_last_steps_without_gradient(self, sizes, silent):
+        """They are left out of the backward pass, which nobody may see."""
+        ours, reference = SequenceGRU(3, 4), nn.GRU(3, 4)
+        reference.load_state_dict(ours.state_dict())
+        x, rows = torch.randn(sum(sizes), 3), sum(sizes[: len(sizes) - silent])
+        inputs = [x.clone().requires_grad_(), x.clone().requires_grad_()]
+        outs = [ours.sequence(inputs[0], sizes), reference(PackedSequence(inputs[1], torch.tensor(sizes)))[0].data]
+        for out in outs:
+            (out[:rows] ** 3).sum().backward()
+        torch.testing.assert_close(inputs[0].grad, inputs[1].grad, rtol=2e-5, atol=2e-5)
+        for name, parameter in reference.named_parameters():
+            torch.testing.assert_close(dict(ours.named_parameters())[name].grad, parameter.grad, rtol=2e-5, atol=2e-5)
+
     def test_large_gates_saturate_without_nan(self):
         gru = SequenceGRU(3, 4)
         x = (torch.randn(10, 3) * 1e4).requires_grad_()
