@@ -10,6 +10,7 @@ from torch import Tensor
 
 from core.data import EpisodeBatch, TeamSpec
 from core.errors import UserError
+from core.row_batch import RowBatch
 from core.settings import Section
 
 
@@ -77,8 +78,8 @@ class MeanField:
         near = self._near(state, living)
         return (near @ last) / near.sum(-1, keepdim=True).clamp(min=1)
 
-    def of(self, batch: EpisodeBatch) -> Tensor:
-        """Mean actions before every row of whole episodes: [B, T+1, A, U]."""
+    def of(self, batch: EpisodeBatch | RowBatch) -> Tensor:
+        """Mean actions before every row of whole episodes: [B, T+1, A, U], or [1, R, A, U]."""
         return self(batch.last_actions("floats"), batch.available, batch.state)
 
     def _near(self, state: Tensor, living: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ import torch
 from core.data import EpisodeBatch, Layout, TeamSpec, episode_layout, layout_bytes
 from core.errors import UserError
 from core.memory import amount, enough_memory
+from core.row_batch import RowBatch, going_on, rows_of
 
 Precision = Literal["float32", "float16"]
 
@@ -146,6 +147,34 @@ class Replay:
             rivals=tuple(rival._episodes(rows) for rival in self.rivals),
         )
 
+    def sample_rows(self, n_episodes: int) -> RowBatch:
+        """Draw the episodes of :meth:`sample`, without padding."""
+        return self._rows(self.generator.choice(self.size, n_episodes, replace=False, shuffle=False))
+
+    def _rows(self, episodes: np.ndarray) -> RowBatch:
+        """Those in these places, int64 [B], as rows."""
+        length = self.arrays["length"][episodes]
+        order = np.argsort(-length, kind="stable")
+        episodes, length = episodes[order], length[order]
+        sizes = np.searchsorted(-length, -np.arange(length[0] + 1), side="right").tolist()
+        times, places = rows_of(sizes)
+        of_rows = episodes[places], times
+        of_steps = of_rows[0][len(length) :], times[len(length) :] - 1  # the row before each but the first
+        ends = of_steps[1] + 1 == length[places[len(length) :]]
+        terminated = ends & self.arrays["terminated"][of_steps[0]]
+        return RowBatch(
+            **self._fields(lambda key, more: self._gather(key, *(of_rows if more else of_steps))),
+            terminated=torch.from_numpy(terminated)[None],
+            mask=None,
+            sizes=sizes,
+            here=going_on(sizes),
+        )
+
+    def _gather(self, key: str, episodes: np.ndarray, times: np.ndarray) -> np.ndarray:
+        """Rows of an array, whose places and times are two int64 [R]: [1, R, ...]."""
+        array = self.arrays[key]
+        return array.reshape(-1, *array.shape[2:]).take(episodes * array.shape[1] + times, 0)[None]
+
     def sample_steps(self, n_steps: int) -> EpisodeBatch:
         """Draw steps with replacement, uniformly from all that are stored: batches of one step each, B = ``n_steps``.
 
@@ -176,22 +205,24 @@ class Replay:
         stored = self.arrays.get("policies")
         return None if stored is None else torch.from_numpy(stored[rows]).long()
 
-    def _batch(self, rows_of: Callable[[str, int], np.ndarray], **others: Any) -> EpisodeBatch:
-        """What ``rows_of`` takes of the arrays; its second argument is 1 where the row behind the last step belongs."""
+    def _batch(self, taken: Callable[[str, int], np.ndarray], **others: Any) -> EpisodeBatch:
+        return EpisodeBatch(**self._fields(taken), **others)
+
+    def _fields(self, taken: Callable[[str, int], np.ndarray]) -> dict[str, Any]:
+        """What ``taken`` gives of the arrays; its second argument is 1 where the row behind the last step belongs."""
 
         def take(key: str, more: int) -> torch.Tensor:
-            array = torch.from_numpy(rows_of(key, more))
+            array = torch.from_numpy(taken(key, more))
             return array.float() if array.dtype == torch.float16 else array
 
         obs = take("obs", 1)
-        return EpisodeBatch(
-            obs=obs,
-            state=obs.flatten(2) if self.spec.state_is_joint_obs else take("state", 1),
-            available=take("available", 1),
-            actions=take("actions", 0).long(),
-            rewards=take("rewards", 0),
-            **others,
-        )
+        return {
+            "obs": obs,
+            "state": obs.flatten(2) if self.spec.state_is_joint_obs else take("state", 1),
+            "available": take("available", 1),
+            "actions": take("actions", 0).long(),
+            "rewards": take("rewards", 0),
+        }
 
     def state_dict(self) -> dict[str, Any]:
         """Stored episodes, place in the ring, random stream."""

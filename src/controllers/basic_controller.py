@@ -17,6 +17,7 @@ from controllers.graphs import Graph, Layout
 from controllers.policy import Policy
 from core.data import EpisodeBatch, PolicyOutput, TeamSpec, TeamStep, one_hots, read_as
 from core.kinds import UNIT, Kind
+from core.row_batch import RowBatch
 from core.settings import Section
 from estimators.masked import masked_log_softmax
 from modules.agents.rnn_agent import RNNAgent
@@ -99,6 +100,7 @@ class BasicController:
         extra = spec.n_actions * settings.obs_last_action + spec.n_agents * settings.obs_agent_id
         self.input_dim = spec.obs_dim + extra + self.appended
         self.groups = settings.groups(spec)
+        self._agent_id = one_hots(spec.n_agents, self.input_kind, self.device)
         self.agents = self.make_agents()
         self.begin(1)
 
@@ -202,21 +204,21 @@ class BasicController:
         """The sub-policies of the present episodes, int64 [N, A]; None where every agent has one."""
         return None
 
-    def inputs(self, batch: EpisodeBatch, *, group: int | None = None) -> Tensor:
-        """The networks' inputs over whole episodes, of the observations' kind: [B, T+1, A, I].
+    def inputs(self, batch: EpisodeBatch | RowBatch, *, group: int | None = None) -> Tensor:
+        """The networks' inputs over whole episodes, of the observations' kind: [B, T+1, A, I], of rows [1, R, A, I].
 
         With a group ``batch`` is of its agents alone (``EpisodeBatch.of_agents``), and so is what is returned.
         """
         parts = self._parts(batch, group)
         return torch.cat(parts, dim=-1) if len(parts) > 1 else parts[0]
 
-    def _parts(self, batch: EpisodeBatch, group: int | None) -> list[Tensor]:
+    def _parts(self, batch: EpisodeBatch | RowBatch, group: int | None) -> list[Tensor]:
         spec, settings, kind = self.spec, self.settings, self.input_kind
         parts = [read_as(batch.obs, spec.obs_kind, kind)]
         if settings.obs_last_action:
             parts.append(batch.last_actions(kind))
         if settings.obs_agent_id:
-            agent_id = one_hots(spec.n_agents, kind, self.device)
+            agent_id = self._agent_id
             if group is not None:
                 agent_id = agent_id[self.groups[group]]
             parts.append(agent_id.expand(*batch.obs.shape[:2], -1, -1))

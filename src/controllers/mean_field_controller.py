@@ -20,6 +20,7 @@ from controllers.graphs import Graph, MeanFieldGraph
 from core.data import EpisodeBatch, TeamSpec, TeamStep
 from core.errors import UserError
 from core.kinds import Kind
+from core.row_batch import RowBatch
 
 
 class MeanFieldControllerSettings(NeighbourSettings, ControllerSettings):
@@ -99,7 +100,7 @@ class MeanFieldController(BasicController):
         super()._remember(actions)
         self._executed.zero_().scatter_(-1, actions.unsqueeze(-1), 1.0)
 
-    def _parts(self, batch: EpisodeBatch, group: int | None) -> list[Tensor]:
+    def _parts(self, batch: EpisodeBatch | RowBatch, group: int | None) -> list[Tensor]:
         assert group is None, "a group's own episodes do not say what the others did"
         return [*super()._parts(batch, group), self.field.of(batch)]
 

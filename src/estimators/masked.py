@@ -6,22 +6,24 @@ import torch
 from torch import Tensor
 
 
-def masked_mean(x: Tensor, mask: Tensor) -> Tensor:
+def masked_mean(x: Tensor, mask: Tensor | None) -> Tensor:
     """Mean over the entries whose step (or decision) counts; the others may be anything, infinite too.
 
     Args:
         x: [B, T, ...].
-        mask: bool [B, T] steps, or [B, T, A] decisions.
+        mask: bool [B, T] steps, or [B, T, A] decisions; None where all count.
 
     Returns:
         scalar; 0 where nothing happened.
     """
+    if mask is None:
+        return x.mean()
     padding = ~mask.reshape(mask.shape + (1,) * (x.dim() - mask.dim()))
     per_step = x.numel() // max(mask.numel(), 1)
     return x.masked_fill(padding, 0.0).sum() / (mask.sum() * per_step).clamp(min=1)
 
 
-def mean_abs(x: Tensor, mask: Tensor) -> Tensor:
+def mean_abs(x: Tensor, mask: Tensor | None) -> Tensor:
     """Mean magnitude; the arguments are those of :func:`masked_mean`."""
     return masked_mean(x.abs(), mask)
 

@@ -13,6 +13,7 @@ from components.running_norm import RunningNorm
 from components.target import Target
 from core.data import EpisodeBatch, TeamSpec
 from core.errors import UserError
+from core.row_batch import RowBatch
 from core.settings import Section
 from estimators.returns import continues_from_mask
 
@@ -113,7 +114,7 @@ class BaseLearner:
         self.reward_norm.update(batch.rewards, batch.mask)
         self._limits = None
 
-    def rewards(self, batch: EpisodeBatch) -> Tensor:
+    def rewards(self, batch: EpisodeBatch | RowBatch) -> Tensor:
         """Rewards as the learner uses them: [B, T, R] on its device."""
         rewards = self.reward_norm(batch.rewards) if self._base.standardise_rewards else batch.rewards
         return rewards.to(self.device)
@@ -137,11 +138,12 @@ class BaseLearner:
         low, high = (norm(extremes) if self._base.standardise_rewards else extremes) / (1 - gamma)
         return low.clamp(max=0).to(self.device), high.clamp(min=0).to(self.device)
 
-    def discounts(self, batch: EpisodeBatch) -> Tensor:
+    def discounts(self, batch: EpisodeBatch | RowBatch) -> Tensor:
         """gamma * (1 - terminated): [B, T, 1]. A cut episode keeps gamma, unless bootstrap_time_limit is false."""
         going_on = (~batch.terminated).float()
         if not self._base.bootstrap_time_limit:
-            going_on = going_on * (continues_from_mask(batch.mask) if batch.last is None else ~batch.last)
+            last = batch.last
+            going_on = going_on * (continues_from_mask(batch.mask) if last is None else ~last)  # type: ignore[arg-type]
         return self._base.gamma * going_on.unsqueeze(-1)
 
     def make_optimizer(self, parameters: list[nn.Parameter], lr: float) -> Optimizer:

@@ -173,7 +173,8 @@ class MADDPGLearner(ReplayLearner):
 
     def draw(self, replay: Replay) -> EpisodeBatch:
         """Steps, or whole episodes for networks with memory."""
-        return super().draw(replay) if self._steps is None else replay.sample_steps(self._steps)
+        steps, episodes = self._steps, self.settings.batch_size
+        return replay.sample(episodes) if steps is None else replay.sample_steps(steps)
 
     def observe(self, batch: EpisodeBatch) -> None:
         """See newly gathered episodes once; approximations learn from these, the latest."""

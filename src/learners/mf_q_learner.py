@@ -7,8 +7,9 @@ from typing import Any
 from torch import Tensor, nn
 
 from controllers.mean_field_controller import MeanFieldController
-from core.data import EpisodeBatch, TeamSpec
+from core.data import TeamSpec
 from core.errors import UserError
+from core.row_batch import RowBatch
 from learners.base import LearnerSettings
 from learners.q_learner import QLearner, Seen
 from learners.replayed import ReplaySettings
@@ -51,8 +52,8 @@ class MFQLearner(QLearner):
         """Build none."""
         return IndependentMixer()
 
-    def bootstrap(self, batch: EpisodeBatch, seen: Seen) -> Tensor:
-        """What the acting policy expects of the following rows: [B, T, A]."""
+    def bootstrap(self, batch: RowBatch, seen: Seen) -> Tensor:
+        """What the acting policy expects of the following rows: [1, P, A]."""
         q = seen.lagging()
-        log_pi = self.controller.policy_of(q, batch.available[:, 1:], seen.t_env)
+        log_pi = self.controller.policy_of(q, batch.ahead(batch.available), seen.t_env)
         return (log_pi.exp() * q).sum(-1)

@@ -15,13 +15,14 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from components.action_selectors import greedy
+from components.replay import Replay
 from components.target import Target
 from controllers.basic_controller import BasicController
 from core.data import EpisodeBatch, Metrics, TeamSpec
 from core.errors import UserError
 from core.kinds import UNIT
 from core.metrics import Later
-from core.packing import Packing, packed
+from core.row_batch import RowBatch
 from core.settings import Section
 from estimators.masked import masked_mean, mean_abs
 from learners.base import LearnerSettings
@@ -65,20 +66,21 @@ class Seen:
     """What an update has computed of a batch before its loss.
 
     Attributes:
-        inputs: of the agents' networks, [B, T+1, A, I].
-        q: [B, T+1, A, U], with gradient.
-        lagging: gives the target network's values of the following rows, [B, T, A, U]; computed when first asked for.
-        following: gives the greedy actions there, by the online network if ``double_q``, int64 [B, T, A]; without
+        inputs: of the agents' networks, [1, R, A, I].
+        q: of the steps' own rows, [1, P, A, U], with gradient.
+        state, available: of these rows.
+        lagging: gives the target network's values of the following rows, [1, P, A, U]; computed when first asked for.
+        following: gives the greedy actions there, by the online network if ``double_q``, int64 [1, P, A]; without
             gradient, computed when first asked for.
-        steps: the batch's real steps.
         t_env: environment steps so far.
     """
 
     inputs: Tensor
     q: Tensor
+    state: Tensor
+    available: Tensor
     lagging: Callable[[], Tensor]
     following: Callable[[], Tensor]
-    steps: Packing | None
     t_env: int
 
 
@@ -127,14 +129,13 @@ class QLearner(ReplayLearner):
         """Networks beside the agents', by the names of their files."""
         return {"mixer": self.make_mixer()}
 
-    def bootstrap(self, batch: EpisodeBatch, seen: Seen) -> Tensor:
-        """What the lagging networks give for the following rows: [B, T, R]; without gradient."""
-        mixer = self.target.net["mixer"]
-        available = batch.available[:, 1:]
-        return self.mix(mixer, seen.lagging(), seen.following(), available, batch.state[:, 1:], seen.steps)
+    def bootstrap(self, batch: RowBatch, seen: Seen) -> Tensor:
+        """What the lagging networks give for the following rows: [1, P, R]; without gradient."""
+        available, state = batch.ahead(batch.available), batch.ahead(batch.state)
+        return self.mix(self.target.net["mixer"], seen.lagging(), seen.following(), available, state)
 
-    def loss(self, batch: EpisodeBatch, seen: Seen, target: Tensor) -> tuple[Tensor, Metrics]:
-        """(Q_tot - target)^2 over real steps; target [B, T, R]."""
+    def loss(self, batch: RowBatch, seen: Seen, target: Tensor) -> tuple[Tensor, Metrics]:
+        """(Q_tot - target)^2 over real steps; target [1, P, R]."""
         mixed = self.mixed(batch, seen)
         return masked_mean((mixed - target) ** 2, batch.mask), td_metrics(batch, mixed, target)
 
@@ -158,45 +159,48 @@ class QLearner(ReplayLearner):
             return DuplexMixer(spec.state_dim, spec.n_agents, spec.n_actions, **sizes, unit=unit)
         return s.qmixer(spec)
 
-    def mix(
-        self, mixer: nn.Module, q: Tensor, actions: Tensor, available: Tensor, state: Tensor, steps: Packing | None
-    ) -> Tensor:
-        """Q_tot [B, T, R] of actions int64 [B, T, A]; values and what is available [B, T, A, U], state [B, T, S]."""
+    def mix(self, mixer: nn.Module, q: Tensor, actions: Tensor, available: Tensor, state: Tensor) -> Tensor:
+        """Q_tot [1, P, R] of actions int64 [1, P, A]; values and what is available [1, P, A, U], state [1, P, S]."""
         if not isinstance(mixer, DuplexMixer):
-            return packed(steps, mixer, chosen(q, actions), state)
+            return mixer(chosen(q, actions), state)
         best = q.masked_fill(~available, -torch.inf).amax(-1)
-        return packed(steps, mixer, chosen(q, actions), state, best, actions)
+        return mixer(chosen(q, actions), state, best, actions)
 
-    def mixed(self, batch: EpisodeBatch, seen: Seen) -> Tensor:
-        """Q_tot of what was done, with gradient: [B, T, R]."""
-        q, available, state = seen.q[:, :-1], batch.available[:, :-1], batch.state[:, :-1]
-        return self.mix(self.mixer, q, batch.actions, available, state, seen.steps)
+    def mixed(self, batch: RowBatch, seen: Seen) -> Tensor:
+        """Q_tot of what was done, with gradient: [1, P, R]."""
+        return self.mix(self.mixer, seen.q, batch.actions, seen.available, seen.state)
 
-    def train(self, batch: EpisodeBatch, *, t_env: int) -> Metrics:
+    def draw(self, replay: Replay) -> EpisodeBatch | RowBatch:
+        """What the next update learns from; on a device rows stay padded, so that nobody waits for their number."""
+        return super().draw(replay) if self.device.type != "cpu" else replay.sample_rows(self.settings.batch_size)
+
+    def train(self, batch: EpisodeBatch | RowBatch, *, t_env: int) -> Metrics:
         """One update from sampled episodes."""
-        seen = self._see(batch, t_env)
+        rows = batch if isinstance(batch, RowBatch) else RowBatch.of(batch)
+        seen = self._see(rows, t_env)
         with torch.no_grad():
-            target = self.targets_of(batch, self.bootstrap(batch, seen))
-        loss, metrics = self.loss(batch, seen, target)
+            target = self.targets_of(rows, self.bootstrap(rows, seen))
+        loss, metrics = self.loss(rows, seen, target)
         grad_norm = self.optimizer.step(loss)
         self.target.update()
         return {"loss": loss.detach(), "grad_norm": grad_norm} | metrics
 
-    def _see(self, batch: EpisodeBatch, t_env: int) -> Seen:
-        inputs, packing = self.controller.inputs(batch), batch.packing
-        q = self.controller.agents(inputs, packing=packing)
+    def _see(self, batch: RowBatch, t_env: int) -> Seen:
+        inputs = self.controller.inputs(batch)
+        q = self.controller.agents(inputs, sizes=batch.sizes)
 
         @cache
         def lagging() -> Tensor:
-            return self.target.net["agents"](inputs, packing=packing)[:, 1:]
+            return batch.ahead(self.target.net["agents"](inputs, sizes=batch.sizes))
 
         @cache
         def following() -> Tensor:
             assert isinstance(self.settings, DoubleQSettings)
-            return greedy(q[:, 1:].detach() if self.settings.double_q else lagging(), batch.available[:, 1:])
+            values = batch.ahead(q.detach()) if self.settings.double_q else lagging()
+            return greedy(values, batch.ahead(batch.available))
 
-        steps = Packing.of(batch.mask)
-        return Seen(inputs=inputs, q=q, lagging=lagging, following=following, steps=steps, t_env=t_env)
+        own = {"state": batch.of_steps(batch.state), "available": batch.of_steps(batch.available)}
+        return Seen(inputs=inputs, q=batch.of_steps(q), **own, lagging=lagging, following=following, t_env=t_env)
 
     def networks(self) -> dict[str, nn.Module]:
         """agent.th and, where there is something to save, mixer.th and what else there is."""
@@ -216,7 +220,7 @@ def chosen(q: Tensor, actions: Tensor) -> Tensor:
     return q.gather(-1, actions.unsqueeze(-1)).squeeze(-1)
 
 
-def td_metrics(batch: EpisodeBatch, values: Tensor, target: Tensor) -> Metrics:
+def td_metrics(batch: EpisodeBatch | RowBatch, values: Tensor, target: Tensor) -> Metrics:
     """Of values and their targets, [B, T, R] each."""
     return {
         "td_error_abs": Later(_error, values, target, batch.mask),

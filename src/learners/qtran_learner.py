@@ -9,9 +9,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from components.action_selectors import greedy
-from core.data import EpisodeBatch, Metrics
+from core.data import Metrics
 from core.kinds import UNIT
-from core.packing import packed
+from core.row_batch import RowBatch
 from estimators.masked import masked_mean
 from learners.base import LearnerSettings
 from learners.q_learner import DoubleQSettings, QLearner, Seen, chosen, td_metrics
@@ -54,18 +54,18 @@ class QTRANLearner(QLearner):
         value = RNNAgent(spec.state_dim, 1, hidden_dim=width, use_rnn=False, unit=unit)
         return {"joint": joint, "value": value}
 
-    def bootstrap(self, batch: EpisodeBatch, seen: Seen) -> Tensor:
-        """Q(s', u') at the greedy actions of the agents: [B, T, 1]."""
-        return packed(seen.steps, self.target.net["joint"], batch.state[:, 1:], seen.following())
+    def bootstrap(self, batch: RowBatch, seen: Seen) -> Tensor:
+        """Q(s', u') at the greedy actions of the agents: [1, P, 1]."""
+        return self.target.net["joint"](batch.ahead(batch.state), seen.following())
 
-    def loss(self, batch: EpisodeBatch, seen: Seen, target: Tensor) -> tuple[Tensor, Metrics]:
+    def loss(self, batch: RowBatch, seen: Seen, target: Tensor) -> tuple[Tensor, Metrics]:
         """That of Q(s, u), and of the conditions at greedy actions and elsewhere (eqs. 5 to 7)."""
-        s, state, q = self.settings, batch.state[:, :-1], seen.q[:, :-1]
-        joint = packed(seen.steps, self.net["joint"], state, batch.actions)
-        value = packed(seen.steps, self.net["value"], state.unsqueeze(2)).squeeze(2)
-        best = greedy(q.detach(), batch.available[:, :-1])
+        s, q = self.settings, seen.q
+        joint = self.net["joint"](seen.state, batch.actions)
+        value = self.net["value"](seen.state.unsqueeze(2)).squeeze(2)
+        best = greedy(q.detach(), seen.available)
         with torch.no_grad():
-            joint_best = packed(seen.steps, self.net["joint"], state, best)
+            joint_best = self.net["joint"](seen.state, best)
         optimal = _sum(q, best) - joint_best + value
         td = masked_mean((joint - target) ** 2, batch.mask)
         opt = masked_mean(optimal**2, batch.mask)
@@ -73,19 +73,18 @@ class QTRANLearner(QLearner):
         more = {"opt_loss": opt.detach(), "nopt_loss": nopt.detach(), "joint_loss": td.detach()}
         return td + s.lambda_opt * opt + s.lambda_nopt * nopt, td_metrics(batch, joint, target) | more
 
-    def _elsewhere(self, batch: EpisodeBatch, seen: Seen, joint: Tensor, value: Tensor) -> Tensor:
-        """What should be 0 of actions that are not greedy: [B, T, 1], or [B, T, A] of ``alt``."""
-        q = seen.q[:, :-1]
-        total = _sum(q, batch.actions)
+    def _elsewhere(self, batch: RowBatch, seen: Seen, joint: Tensor, value: Tensor) -> Tensor:
+        """What should be 0 of actions that are not greedy: [1, P, 1], or [1, P, A] of ``alt``."""
+        total = _sum(seen.q, batch.actions)
         if self.settings.qtran == "base":
             return (total - joint.detach() + value).clamp(max=0)
         with torch.no_grad():
-            each = packed(seen.steps, self.net["joint"].each, batch.state[:, :-1], batch.actions)  # type: ignore[arg-type]
-        others = total - chosen(q, batch.actions)  # [B, T, A]
-        every = others.unsqueeze(-1) + q - each + value.unsqueeze(-1)
-        return every.masked_fill(~batch.available[:, :-1], torch.inf).amin(-1)
+            each = self.net["joint"].each(seen.state, batch.actions)  # type: ignore[operator]
+        others = total - chosen(seen.q, batch.actions)  # [1, P, A]
+        every = others.unsqueeze(-1) + seen.q - each + value.unsqueeze(-1)
+        return every.masked_fill(~seen.available, torch.inf).amin(-1)
 
 
 def _sum(q: Tensor, actions: Tensor) -> Tensor:
-    """sum_i q_i(u_i): [B, T, 1]."""
+    """sum_i q_i(u_i): [1, P, 1]."""
     return chosen(q, actions).sum(-1, keepdim=True)

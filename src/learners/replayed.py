@@ -10,6 +10,7 @@ from torch import Tensor
 
 from components.replay import Replay
 from core.data import EpisodeBatch
+from core.row_batch import RowBatch
 from estimators.returns import continues_from_mask, lambda_returns
 from learners.base import BaseLearner, LearnerSettings
 
@@ -48,11 +49,11 @@ class ReplayLearner(BaseLearner):
         """What an update learns from, and the setting that says how much, in words."""
         return f"{self.settings.batch_size} episodes", "batch_size"
 
-    def draw(self, replay: Replay) -> EpisodeBatch:
+    def draw(self, replay: Replay) -> EpisodeBatch | RowBatch:
         """What the next update learns from."""
         return replay.sample(self.settings.batch_size)
 
-    def targets_of(self, batch: EpisodeBatch, bootstrap: Tensor) -> Tensor:
+    def targets_of(self, batch: EpisodeBatch | RowBatch, bootstrap: Tensor) -> Tensor:
         """Targets of values [B, T, R], without gradient.
 
         Args:
@@ -62,10 +63,20 @@ class ReplayLearner(BaseLearner):
         with torch.no_grad():
             if self.settings.bound_targets:
                 bootstrap = bootstrap.clamp(*self.value_range())
-            rewards, discounts, lam = self.rewards(batch), self.discounts(batch), self.settings.q_lambda
-            if lam == 0:
+            rewards, discounts = self.rewards(batch), self.discounts(batch)
+            if self.settings.q_lambda == 0:
                 return rewards + discounts * bootstrap
-            values = torch.cat([bootstrap[:, :1], bootstrap], 1)  # the first is not read
-            continues = continues_from_mask(batch.mask).unsqueeze(-1)
             rewards = rewards.expand_as(bootstrap)
-            return lambda_returns(rewards=rewards, discounts=discounts, values=values, lam=lam, continues=continues)
+            if not isinstance(batch, RowBatch):
+                return self._lambda(rewards, discounts, bootstrap, continues_from_mask(batch.mask))
+            steps, going_on = batch.steps, (~batch.last).float()
+            parts = [steps.unpack(x) for x in (rewards, discounts, bootstrap, going_on)]
+            return steps.pack(self._lambda(*parts))
+
+    def _lambda(self, rewards: Tensor, discounts: Tensor, bootstrap: Tensor, continues: Tensor) -> Tensor:
+        """lambda returns; continues [B, T] is 1 where another step of the episode follows."""
+        values = torch.cat([bootstrap[:, :1], bootstrap], 1)  # the first is not read
+        return lambda_returns(
+            rewards=rewards, discounts=discounts, values=values, lam=self.settings.q_lambda,
+            continues=continues.unsqueeze(-1),
+        )  # fmt: skip

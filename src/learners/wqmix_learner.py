@@ -9,10 +9,10 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from components.action_selectors import greedy
-from core.data import EpisodeBatch, Metrics
+from core.data import Metrics
 from core.kinds import UNIT
 from core.metrics import Later
-from core.packing import packed
+from core.row_batch import RowBatch
 from estimators.masked import masked_mean
 from learners.base import LearnerSettings
 from learners.q_learner import DoubleQSettings, MixerSettings, QLearner, Seen, chosen, td_metrics
@@ -50,17 +50,17 @@ class WQMIXLearner(QLearner):
         )  # fmt: skip
         return super().make_parts() | {"central_agent": self.controller.make_agents(), "central_mixer": mixer}
 
-    def bootstrap(self, batch: EpisodeBatch, seen: Seen) -> Tensor:
-        """Q*'(s', u'): [B, T, 1]."""
+    def bootstrap(self, batch: RowBatch, seen: Seen) -> Tensor:
+        """Q*'(s', u'): [1, P, 1]."""
         target = self.target.net
-        q = target["central_agent"](seen.inputs, packing=batch.packing)[:, 1:]
-        return packed(seen.steps, target["central_mixer"], chosen(q, seen.following()), batch.state[:, 1:])
+        q = batch.ahead(target["central_agent"](seen.inputs, sizes=batch.sizes))
+        return target["central_mixer"](chosen(q, seen.following()), batch.ahead(batch.state))
 
-    def loss(self, batch: EpisodeBatch, seen: Seen, target: Tensor) -> tuple[Tensor, Metrics]:
+    def loss(self, batch: RowBatch, seen: Seen, target: Tensor) -> tuple[Tensor, Metrics]:
         """Of both, the weighted one of Q_tot and that of Q*."""
-        mixed, state = self.mixed(batch, seen), batch.state[:, :-1]
-        q = self.net["central_agent"](seen.inputs, packing=batch.packing)[:, :-1]
-        central = packed(seen.steps, self.net["central_mixer"], chosen(q, batch.actions), state)
+        mixed = self.mixed(batch, seen)
+        q = batch.of_steps(self.net["central_agent"](seen.inputs, sizes=batch.sizes))
+        central = self.net["central_mixer"](chosen(q, batch.actions), seen.state)
         with torch.no_grad():
             full = mixed < target if self.settings.weighting == "optimistic" else self._better(batch, seen, q, target)
             weight = torch.where(full, 1.0, self.settings.wqmix_alpha)
@@ -69,8 +69,8 @@ class WQMIXLearner(QLearner):
         metrics = td_metrics(batch, mixed, target) | {"central_loss": central_loss.detach()}
         return loss, metrics | {"full_weight_share": Later(masked_mean, full.float(), batch.mask)}
 
-    def _better(self, batch: EpisodeBatch, seen: Seen, q: Tensor, target: Tensor) -> Tensor:
-        """Whether what was done is what Q_tot's agents would do, or its target is above Q* of that: bool [B, T, 1]."""
-        best = greedy(seen.q[:, :-1], batch.available[:, :-1])
-        value = packed(seen.steps, self.net["central_mixer"], chosen(q, best), batch.state[:, :-1])
+    def _better(self, batch: RowBatch, seen: Seen, q: Tensor, target: Tensor) -> Tensor:
+        """Whether what was done is what Q_tot's agents would do, or its target is above Q* of that: bool [1, P, 1]."""
+        best = greedy(seen.q, seen.available)
+        value = self.net["central_mixer"](chosen(q, best), seen.state)
         return (best == batch.actions).all(-1, keepdim=True) | (target > value)

@@ -76,11 +76,16 @@ class Grouped(nn.Module):
         for k, agents in enumerate(groups):
             self.register_buffer(f"agents_{k}", torch.tensor(agents), persistent=False)
 
-    def forward(self, x: Tensor, *rest: Tensor, packing: Packing | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, *rest: Tensor, packing: Packing | None = None, sizes: list[int] | None = None
+    ) -> Tensor:
         """Call every network on its agents of ``x`` (axis 2) and on ``rest`` as it is; join along axis 2.
 
         All begin with axes B and T, of which ``packing`` says what is real; the rest of what is returned is zero then.
+        With ``sizes``, the rows of every time step, they are packed already: [1, P, ...].
         """
+        if sizes is not None:
+            return self._each("__call__", 1, x, *rest, **({"sizes": sizes} if self.recurrent else {}))
         return packed(packing, partial(self._each, "__call__", 1, **self._sizes(packing)), x, *rest)
 
     def of_group(self, group: int, x: Tensor, *, packing: Packing | None = None) -> Tensor:

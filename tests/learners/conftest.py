@@ -18,7 +18,7 @@ class Table(nn.Module):
         super().__init__()
         self.values = nn.Parameter(values.clone())
 
-    def forward(self, x, packing=None):
+    def forward(self, x, packing=None, sizes=None):
         return torch.einsum("btas,sau->btau", x, self.values)
 
 

@@ -22,7 +22,7 @@ class MeanTable(nn.Module):
         super().__init__()
         self.values, self.mean = nn.Parameter(values.clone()), nn.Parameter(mean.clone())
 
-    def forward(self, x, packing=None):
+    def forward(self, x, packing=None, sizes=None):
         size = len(self.values)
         by_state = torch.einsum("btas,sau->btau", x[..., :size], self.values)
         return by_state + x[..., -len(self.mean) :] @ self.mean
