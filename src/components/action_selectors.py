@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from components.selector_kernels import choose_best, choose_epsilon_greedy
 from estimators.masked import masked_log_softmax
 from estimators.noise import exponential
 
@@ -22,15 +24,32 @@ class ActionSelector(Protocol):
 
 
 def greedy(values: Tensor, available: Tensor) -> Tensor:
-    """The best available action: [..., U] -> int64 [...]."""
-    return values.masked_fill(~available, -torch.inf).argmax(-1)
+    """The best available action, of equal ones the first: [..., U] -> int64 [...]."""
+    if not _has_kernels(values):
+        return values.masked_fill(~available, -torch.inf).argmax(-1)
+    out = torch.empty(values.shape[:-1], dtype=torch.int64)
+    choose_best(*_rows(values, available), out.view(-1).numpy())
+    return out
 
 
 def epsilon_greedy(values: Tensor, available: Tensor, *, epsilon: float, generator: torch.Generator) -> Tensor:
     """The best available action, or with probability epsilon any available one; see :class:`ActionSelector`."""
     noise = torch.rand((*values.shape[:-1], values.shape[-1] + 1), generator=generator, device=values.device)
-    random = noise[..., :-1].masked_fill_(~available, -1.0).argmax(-1)
-    return torch.where(noise[..., -1] < epsilon, random, greedy(values, available))
+    if not _has_kernels(values):
+        random = noise[..., :-1].masked_fill_(~available, -1.0).argmax(-1)
+        return torch.where(noise[..., -1] < epsilon, random, greedy(values, available))
+    out = torch.empty(values.shape[:-1], dtype=torch.int64)
+    choose_epsilon_greedy(*_rows(values, available, noise), np.float32(epsilon), out.view(-1).numpy())
+    return out
+
+
+def _has_kernels(values: Tensor) -> bool:
+    """Whether kernels may choose: on the CPU, in single precision, and not in a graph for other programs."""
+    return values.device.type == "cpu" and values.dtype == torch.float32 and not torch.jit.is_tracing()
+
+
+def _rows(*xs: Tensor) -> list[np.ndarray]:
+    return [x.detach().flatten(0, -2).contiguous().numpy() for x in xs]
 
 
 def soft_policy(values: Tensor, available: Tensor, *, epsilon: float, generator: torch.Generator) -> Tensor:

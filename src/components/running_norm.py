@@ -28,6 +28,7 @@ class RunningNorm:
         self.sum_squares = torch.zeros(size, dtype=torch.float64, device=device)
         self.low = torch.full((size,), torch.inf, device=device)
         self.high = torch.full((size,), -torch.inf, device=device)
+        self._now: tuple[Tensor, Tensor] | None = None  # mean and deviation, until something new is seen
 
     def update(self, values: Tensor, mask: Tensor) -> None:
         """See new values [B, T, R] where mask bool [B, T] holds."""
@@ -42,15 +43,17 @@ class RunningNorm:
         total = self.count + n
         self.sum_squares += ((seen - mean) ** 2).sum(0) + delta**2 * (self.count * n / total)
         self.mean += delta * (n / total)
-        self.count = total
+        self.count, self._now = total, None
 
     def __call__(self, values: Tensor) -> Tensor:
         """Standardise values [..., R]; as they are while fewer than two were seen."""
         if self.count < 2:
             return values
-        std = (self.sum_squares / self.count).sqrt().float().clamp(min=1e-6).to(values.device)
-        centre = self.mean.float().to(values.device) if self.centre else 0.0
-        return (values - centre) / std
+        if self._now is None or self._now[1].device != values.device:
+            std = (self.sum_squares / self.count).sqrt().float().clamp(min=1e-6)
+            self._now = self.mean.float().to(values.device), std.to(values.device)
+        centre, std = self._now
+        return (values - centre) / std if self.centre else values / std
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that changes."""
@@ -59,6 +62,6 @@ class RunningNorm:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore :meth:`state_dict`."""
-        self.count = state["count"]
+        self.count, self._now = state["count"], None
         for key in ("mean", "sum_squares", "low", "high"):
             getattr(self, key).copy_(state[key])

@@ -40,7 +40,7 @@ def _compile(function: Callable[..., Any], **options: Any) -> Any:
     function's own file imports, directly or not (this one, which says how to compile, is among them), and of the files
     of what it has been given otherwise: enclosed functions, names put into its module from outside.
     """
-    options |= {"fastmath": False, "forceinline": True}
+    options = {"fastmath": False, "forceinline": True} | options
     try:
         compiled: Any = njit(cache=True, **options)(function)
     except RuntimeError:  # no writable place for the cache
@@ -144,3 +144,11 @@ def vector_kernel(function: Callable[..., Any]) -> Any:
     Python's raise an error, and a loop that may raise cannot become vector instructions.
     """
     return _compile(function, error_model="numpy", _nrt=False)
+
+
+def summing_kernel(function: Callable[..., Any]) -> Any:
+    """Compile as :func:`vector_kernel`; sums may be taken in another order, so that they become vector instructions.
+
+    The order is the compiler's: always the same on one kind of processor.
+    """
+    return _compile(function, error_model="numpy", _nrt=False, fastmath={"reassoc", "contract"})

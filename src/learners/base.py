@@ -140,11 +140,11 @@ class BaseLearner:
 
     def discounts(self, batch: EpisodeBatch | RowBatch) -> Tensor:
         """gamma * (1 - terminated): [B, T, 1]. A cut episode keeps gamma, unless bootstrap_time_limit is false."""
-        going_on = (~batch.terminated).float()
+        going_on = ~batch.terminated
         if not self._base.bootstrap_time_limit:
             last = batch.last
             going_on = going_on * (continues_from_mask(batch.mask) if last is None else ~last)  # type: ignore[arg-type]
-        return self._base.gamma * going_on.unsqueeze(-1)
+        return (going_on * self._base.gamma).unsqueeze(-1)
 
     def make_optimizer(self, parameters: list[nn.Parameter], lr: float) -> Optimizer:
         """Build the optimiser that the settings ask for."""

@@ -65,7 +65,7 @@ class ReplayLearner(BaseLearner):
                 bootstrap = bootstrap.clamp(*self.value_range())
             rewards, discounts = self.rewards(batch), self.discounts(batch)
             if self.settings.q_lambda == 0:
-                return rewards + discounts * bootstrap
+                return torch.addcmul(rewards, discounts, bootstrap)
             rewards = rewards.expand_as(bootstrap)
             if not isinstance(batch, RowBatch):
                 return self._lambda(rewards, discounts, bootstrap, continues_from_mask(batch.mask))

@@ -17,7 +17,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence
 
-from modules.gru_kernels import backward_step, forward_step, input_gradients
+from modules.gru_kernels import backward_step, forward_step, input_gradients, single_step
 
 
 class SequenceGRU(nn.GRU):
@@ -52,7 +52,13 @@ class SequenceGRU(nn.GRU):
         """One step: input [N, I], hidden state [N, H] -> next hidden state [N, H]."""
         if torch.jit.is_tracing() and torch.onnx.is_in_onnx_export():  # which knows no gru_cell
             return self._plain_step(x, h)
-        return torch.gru_cell(x, h, self.weight_ih_l0, self.weight_hh_l0, self.bias_ih_l0, self.bias_hh_l0)
+        if torch.is_grad_enabled() or x.device.type != "cpu" or not (x.dtype == h.dtype == torch.float32):
+            return torch.gru_cell(x, h, self.weight_ih_l0, self.weight_hh_l0, self.bias_ih_l0, self.bias_hh_l0)
+        gates, recurrent = torch.mm(x, self.weight_ih_l0.t()), torch.mm(h, self.weight_hh_l0.t())
+        after = torch.empty_like(h, memory_format=torch.contiguous_format)
+        biases = self.bias_ih_l0.detach(), self.bias_hh_l0.detach()
+        single_step(*(each.numpy() for each in (h.contiguous(), gates, recurrent, *biases, after)))
+        return after
 
     def _plain_step(self, x: Tensor, h: Tensor) -> Tensor:
         r, z, n = F.linear(x, self.weight_ih_l0, self.bias_ih_l0).chunk(3, -1)

@@ -88,6 +88,37 @@ def forward_step(
 
 
 @vector_kernel
+def single_step(
+    before: np.ndarray,
+    gates: np.ndarray,
+    recurrent: np.ndarray,
+    input_bias: np.ndarray,
+    recurrent_bias: np.ndarray,
+    after: np.ndarray,
+) -> None:
+    """The arithmetic of :func:`forward_step` for one step alone.
+
+    Args:
+        before, after: float32 [N, H], hidden states; the next ones are written.
+        gates, recurrent: float32 [N, 3H], W x and W h'; used up.
+        input_bias, recurrent_bias: float32 [3H].
+    """
+    n_rows, size = before.shape
+    for row in range(n_rows):
+        g, w, h, new = gates[row], recurrent[row], before[row], after[row]
+        for k in range(2 * size):
+            g[k] = sigmoid(g[k] + w[k] + (input_bias[k] + recurrent_bias[k]))
+        r, z, n, m = g[:size], g[size : 2 * size], g[2 * size :], w[2 * size :]
+        of_n, of_m = input_bias[2 * size :], recurrent_bias[2 * size :]
+        for k in range(size):
+            m[k] += of_m[k]
+        for k in range(size):
+            n[k] = tanh(n[k] + of_n[k] + r[k] * m[k])
+        for k in range(size):
+            new[k] = n[k] + z[k] * (h[k] - n[k])
+
+
+@vector_kernel
 def backward_step(
     hidden: np.ndarray,
     gates: np.ndarray,

@@ -38,6 +38,21 @@ def test_only_available_actions(seed, name, epsilon, scale, n_available):
     torch.testing.assert_close(log_pi.exp().sum(-1), torch.ones(40, 3))
 
 
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 2**31), epsilon=st.sampled_from([0.0, 0.3, 1.0]))
+def test_kernels_choose_as_the_operators_do(seed, epsilon):
+    """Which do the work in double precision; of equal values the first is taken."""
+    g = generator(seed)
+    values = torch.randint(0, 3, (5, 4, 3, 6), generator=g).float()[:, 1:, :, ::2]  # with gaps in memory
+    available = torch.rand(5, 3, 3, 3, generator=g) < 0.6
+    available[..., 1] |= ~available.any(-1)
+    assert torch.equal(greedy(values, available), greedy(values.double(), available))
+    draws = [
+        epsilon_greedy(v, available, epsilon=epsilon, generator=generator(seed)) for v in (values, values.double())
+    ]
+    assert torch.equal(*draws)
+
+
 VALUES = torch.tensor([0.0, 1.0, 3.0, 2.0])
 AVAILABLE = torch.tensor([True, True, False, True])
 

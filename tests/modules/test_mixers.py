@@ -1,13 +1,16 @@
 """QPLEX's mixer and weighted QMIX's unrestricted one."""
 
+import copy
 import itertools
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 
 from modules.mixers.central import CentralMixer
+from modules.mixers.mixers import QMixer
 from modules.mixers.qplex import DuplexMixer
 
 F64 = torch.float64
@@ -105,3 +108,37 @@ def test_the_unrestricted_mixer_equals_a_slow_computation():
             hidden = (layer.weight @ hidden + layer.bias).clamp(min=0)
         value = mixer.value.weight @ first[8:].clamp(min=0) + mixer.value.bias
         torch.testing.assert_close(out[b, t], mixer.last.weight @ hidden + mixer.last.bias + value)
+
+
+@pytest.mark.parametrize("monotonic", [True, False])
+def test_qmix_as_one_node_equals_its_operators(monotonic):
+    """In double precision PyTorch's operators do the work; values and all gradients agree to single precision."""
+    torch.manual_seed(0)
+    sizes = {"embed_dim": 5, "hypernet_layers": 2, "hypernet_embed": 6}
+    ours = QMixer(S, A, **sizes, monotonic=monotonic)
+    exact = copy.deepcopy(ours).double()
+    every = torch.randn(7, 11, A, U), torch.randn(7, 11, S) * 3
+    state, results = every[1], []
+    for net, dtype in ((ours, torch.float32), (exact, F64)):
+        q = every[0].to(dtype, copy=True).requires_grad_()
+        total = net(q[..., 0], state.to(dtype))
+        (total**2).mean().backward()
+        results.append([total, q.grad, *(parameter.grad for parameter in net.parameters())])
+    for one, other in zip(*results, strict=True):
+        torch.testing.assert_close(one.double(), other, rtol=1e-4, atol=2e-6)
+    with torch.no_grad():
+        assert torch.equal(ours(every[0][..., 0], state), results[0][0])
+
+
+def test_qmix_without_anything_on_one_side():
+    """Weights that are zero, and hidden units at and around zero: |w| and ReLU have gradient 0 at 0."""
+    mixer = QMixer(S, A, embed_dim=5, hypernet_layers=2, hypernet_embed=6)
+    exact = copy.deepcopy(mixer).double()
+    for net in (mixer, exact):
+        for parameter in net.parameters():
+            nn.init.zeros_(parameter)
+        q = torch.randn(4, 2, A, dtype=net.value.weight.dtype, requires_grad=True)
+        net(q, torch.ones(4, 2, S, dtype=q.dtype)).sum().backward()
+        assert all(parameter.grad.abs().sum() == 0 for parameter in (*net.first.parameters(), net.value.weight, q))
+        assert float(net.value.bias.grad) == 8
+    assert torch.isnan(mixer(torch.full((1, 1, A), torch.nan), torch.ones(1, 1, S))).all()
