@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import mmap
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from functools import lru_cache
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -155,25 +156,19 @@ class Replay:
         """Those in these places, int64 [B], as rows."""
         length = self.arrays["length"][episodes]
         order = np.argsort(-length, kind="stable")
-        episodes, length = episodes[order], length[order]
-        sizes = np.searchsorted(-length, -np.arange(length[0] + 1), side="right").tolist()
-        times, places = rows_of(sizes)
-        of_rows = episodes[places], times
-        of_steps = of_rows[0][len(length) :], times[len(length) :] - 1  # the row before each but the first
-        ends = of_steps[1] + 1 == length[places[len(length) :]]
-        terminated = ends & self.arrays["terminated"][of_steps[0]]
-        return RowBatch(
-            **self._fields(lambda key, more: self._gather(key, *(of_rows if more else of_steps))),
-            terminated=torch.from_numpy(terminated)[None],
-            mask=None,
-            sizes=sizes,
-            here=going_on(sizes),
-        )
+        plan, episodes = _plan(length[order].tobytes()), episodes[order]
+        first, of_rows = len(episodes), episodes[plan.places]
+        of_steps = of_rows[first:]  # the row before each but the first
+        limit = self.arrays["actions"].shape[1]
+        index = of_steps * limit + plan.times[first:] - 1, of_rows * (limit + 1) + plan.times
 
-    def _gather(self, key: str, episodes: np.ndarray, times: np.ndarray) -> np.ndarray:
-        """Rows of an array, whose places and times are two int64 [R]: [1, R, ...]."""
-        array = self.arrays[key]
-        return array.reshape(-1, *array.shape[2:]).take(episodes * array.shape[1] + times, 0)[None]
+        def taken(key: str, more: int) -> np.ndarray:
+            array = self.arrays[key]
+            return array.reshape(-1, *array.shape[2:]).take(index[more], 0)[None]
+
+        terminated = plan.ends & self.arrays["terminated"][of_steps]
+        terminated = torch.from_numpy(terminated)[None]
+        return RowBatch(**self._fields(taken), terminated=terminated, mask=None, sizes=plan.sizes, here=plan.here)
 
     def sample_steps(self, n_steps: int) -> EpisodeBatch:
         """Draw steps with replacement, uniformly from all that are stored: batches of one step each, B = ``n_steps``.
@@ -249,3 +244,23 @@ def _check_half(values: np.ndarray, key: str) -> None:
         raise UserError(
             f"{what} holds {largest:g}, more than buffer_dtype=float16 can ({most:,.0f}): give buffer_dtype=float32."
         )
+
+
+class _Plan(NamedTuple):
+    """Rows of episodes: time and place among those of the time of each, which steps are their episodes' last, ..."""
+
+    sizes: list[int]
+    times: np.ndarray
+    places: np.ndarray
+    ends: np.ndarray
+    here: torch.Tensor | None
+
+
+@lru_cache(maxsize=1)
+def _plan(lengths: bytes) -> _Plan:
+    """Of episodes of these lengths, int32, the longest first; kept, since those of many environments never change."""
+    length = np.frombuffer(lengths, np.int32)
+    sizes = np.searchsorted(-length, -np.arange(length[0] + 1), side="right").tolist()  # with a row at each time
+    times, places = rows_of(sizes)
+    ends = times[len(length) :] == length[places[len(length) :]]
+    return _Plan(sizes, times, places, ends, going_on(sizes))

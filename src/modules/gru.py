@@ -50,9 +50,10 @@ class SequenceGRU(nn.GRU):
 
     def step(self, x: Tensor, h: Tensor) -> Tensor:
         """One step: input [N, I], hidden state [N, H] -> next hidden state [N, H]."""
-        if torch.jit.is_tracing() and torch.onnx.is_in_onnx_export():  # which knows no gru_cell
+        tracing = torch.jit.is_tracing()
+        if tracing and torch.onnx.is_in_onnx_export():  # which knows no gru_cell
             return self._plain_step(x, h)
-        if torch.is_grad_enabled() or x.device.type != "cpu" or not (x.dtype == h.dtype == torch.float32):
+        if tracing or torch.is_grad_enabled() or x.device.type != "cpu" or not x.dtype == h.dtype == torch.float32:
             return torch.gru_cell(x, h, self.weight_ih_l0, self.weight_hh_l0, self.bias_ih_l0, self.bias_hh_l0)
         gates, recurrent = torch.mm(x, self.weight_ih_l0.t()), torch.mm(h, self.weight_hh_l0.t())
         after = torch.empty_like(h, memory_format=torch.contiguous_format)
