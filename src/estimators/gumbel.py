@@ -6,6 +6,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from estimators.noise import exponential
+from estimators.softmax import softmax
+
 
 def gumbel_softmax(
     logits: Tensor, available: Tensor, *, temperature: float, generator: torch.Generator | None = None
@@ -22,12 +25,15 @@ def gumbel_softmax(
         [..., U], exactly one-hot (the first of equals).
     """
     noisy = logits
-    if generator is not None:
-        noise = torch.empty(logits.shape, dtype=logits.dtype, device=logits.device)  # not laid out as the logits are
-        noise.exponential_(generator=generator)  # -log E with E ~ Exp(1) is Gumbel
+    if generator is not None:  # -log E with E ~ Exp(1) is Gumbel
+        noise = exponential(logits.shape, generator=generator, dtype=logits.dtype, device=logits.device)
         noisy = logits - noise.clamp_(min=torch.finfo(logits.dtype).tiny).log_()
-    soft = torch.softmax(noisy.masked_fill(~available, -torch.inf) / temperature, -1)
-    return hard_of(soft) + (soft - soft.detach())
+    noisy = noisy.masked_fill(~available, -torch.inf)
+    hard = hard_of(noisy)
+    if not noisy.requires_grad:
+        return hard
+    soft = softmax(noisy / temperature)
+    return hard + (soft - soft.detach())
 
 
 def hard_of(values: Tensor) -> Tensor:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from estimators.softmax import log_softmax
+
 
 def masked_mean(x: Tensor, mask: Tensor | None) -> Tensor:
     """Mean over the entries whose step (or decision) counts; the others may be anything, infinite too.
@@ -52,7 +54,7 @@ def masked_log_softmax(logits: Tensor, available: Tensor) -> Tensor:
     Returns:
         [..., U]; unavailable actions get a huge negative but finite number, so that p * log p is 0 and no NaN arises.
     """
-    return torch.log_softmax(logits.masked_fill(~available, torch.finfo(logits.dtype).min / 4), dim=-1)
+    return log_softmax(logits.masked_fill(~available, torch.finfo(logits.dtype).min / 4))
 
 
 def likeliest(log_pi: Tensor, mask: Tensor) -> Tensor:
