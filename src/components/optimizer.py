@@ -90,7 +90,8 @@ class Optimizer:
 
     def zero_grad(self) -> None:
         """Forget the gradients."""
-        self._optimizer.zero_grad()
+        for parameter in self.parameters:
+            parameter.grad = None
 
     def apply(self, loss: Tensor) -> Tensor:
         """Clip the gradients that are there, of this loss, and take the step; as :meth:`step`."""

@@ -10,10 +10,11 @@ from core.compiling import lean_kernel
 @lean_kernel
 def best(values: np.ndarray, available: np.ndarray, row: int, n: int) -> int:
     """The first of the greatest of the available ones among the first n values of a row."""
-    found = -1
-    for action in range(n):
-        if available[row, action] and (found < 0 or values[row, action] > values[row, found]):
-            found = action
+    found, top = -1, np.float32(-np.inf)
+    for action in range(n):  # without branches, which nobody could predict
+        value = values[row, action]
+        better = available[row, action] & ((value > top) | (found < 0))
+        found, top = (action, value) if better else (found, top)
     return max(found, 0)
 
 

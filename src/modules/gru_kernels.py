@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from core.compiling import vector_kernel
+from core.compiling import summing_kernel
 
 ONE, HALF = np.float32(1), np.float32(0.5)  # plain numbers would turn single precision into double
 # tanh as an odd polynomial of degree 13 over an even one of degree 6; the coefficients are Eigen's (generic_fast_tanh).
@@ -26,7 +26,7 @@ Q0, Q2, Q4, Q6 = (
 )
 
 
-@vector_kernel
+@summing_kernel
 def tanh(x: np.float32) -> np.float32:
     """Hyperbolic tangent in single precision; NaN stays NaN."""
     x = EDGE if x > EDGE else x
@@ -36,13 +36,13 @@ def tanh(x: np.float32) -> np.float32:
     return p / (Q0 + s * (Q2 + s * (Q4 + s * Q6)))
 
 
-@vector_kernel
+@summing_kernel
 def sigmoid(x: np.float32) -> np.float32:
     """1 / (1 + exp(-x))."""
     return HALF + HALF * tanh(HALF * x)
 
 
-@vector_kernel
+@summing_kernel
 def forward_step(
     hidden: np.ndarray,
     gates: np.ndarray,
@@ -87,7 +87,7 @@ def forward_step(
                 for_later[k] = m[k]
 
 
-@vector_kernel
+@summing_kernel
 def single_step(
     before: np.ndarray,
     gates: np.ndarray,
@@ -118,7 +118,7 @@ def single_step(
             new[k] = n[k] + z[k] * (h[k] - n[k])
 
 
-@vector_kernel
+@summing_kernel
 def backward_step(
     hidden: np.ndarray,
     gates: np.ndarray,
@@ -154,7 +154,7 @@ def backward_step(
             e[k] += c[k] * z[k]
 
 
-@vector_kernel
+@summing_kernel
 def input_gradients(carried: np.ndarray, out: np.ndarray, gates: np.ndarray, first: int) -> None:
     """Replace the last third of ``out`` by the gradient of the input side of n: d h_t (1 - z) (1 - n^2).
 
