@@ -15,6 +15,7 @@ from components.action_selectors import SELECTORS, ActionSelector, greedy, polic
 from components.schedules import LinearSchedule
 from controllers.graphs import Graph, Layout
 from controllers.policy import Policy
+from controllers.reading import read_once
 from core.data import EpisodeBatch, PolicyOutput, TeamSpec, TeamStep, one_hots, read_as
 from core.kinds import UNIT, Kind
 from core.row_batch import RowBatch
@@ -233,19 +234,13 @@ class BasicController:
             batch: whose they are.
             rows: all, all but the last, or, where networks have no memory, all but the first.
         """
-        return agents(inputs[:, rows], packing=batch.packing if rows == EVERY else batch.step_packing)
+        return agents(
+            inputs if rows == EVERY else inputs[:, rows], packing=batch.packing if rows == EVERY else batch.step_packing
+        )
 
     def forward(self, batch: EpisodeBatch) -> PolicyOutput:
         """Run the networks over whole episodes."""
-        return PolicyOutput(values=self.values(self.agents, self._read(batch), batch))
-
-    def _read(self, batch: EpisodeBatch) -> Tensor:
-        """:meth:`inputs`, made and packed once for all passes over a batch."""
-        kept = batch.kept
-        if self not in kept:
-            inputs = self.inputs(batch)
-            kept[self] = inputs if batch.packing is None else batch.packing.pack(inputs)
-        return kept[self]
+        return PolicyOutput(values=self.values(self.agents, read_once(self, batch), batch))
 
     def log_policy(self, batch: EpisodeBatch, *, t_env: int, group: int | None = None) -> Tensor:
         """Log-probabilities of the policy that acts at ``t_env``: [B, T+1, A, U].

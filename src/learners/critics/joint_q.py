@@ -18,6 +18,7 @@ from estimators.masked import masked_mean
 from learners.base import BaseLearner
 from learners.critics.part import ActionValues, CriticSettings, Iteration, JointInputs, Judged, mean_metrics
 from modules.critics.counterfactual_critic import CounterfactualCritic
+from modules.sparse_rows import SparseRows
 
 
 class JointQSettings(CriticSettings):
@@ -180,8 +181,10 @@ class JointQ(ActionValues):
         def real(x: Tensor) -> Tensor:
             return x if packing is None else packing.pack(x)
 
+        own = real(inputs.own)
+        sparse = self.settings.critic_updates > 1 and getattr(self.net, "takes_sparse", False)
         return Lesson(
-            own=real(inputs.own),
+            own=SparseRows.of(own) if sparse else own,
             shared=real(inputs.shared),
             actions=real(it.batch.actions[:, steps]),
             targets=real(targets[:, steps]),

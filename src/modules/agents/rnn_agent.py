@@ -31,6 +31,9 @@ class RNNAgent(nn.Module):
         )
         self.fc2 = nn.Linear(hidden_dim, n_actions)
 
+    takes_sparse = True
+    """Whether whole episodes may be ``modules.sparse_rows.SparseRows``."""
+
     @property
     def recurrent(self) -> bool:
         """Whether it has a memory."""

@@ -32,6 +32,8 @@ class CounterfactualCritic(nn.Module):
 
     offsets: Tensor
     agents: Tensor
+    takes_sparse = True
+    """Whether :meth:`taken` takes ``SparseRows`` for ``own``."""
 
     def __init__(
         self,

@@ -1,0 +1,87 @@
+"""Inputs that are mostly zero, for a first layer that sees them many times.
+
+On battle maps nine entries of an observation in ten are of units out of sight, hence 0. The rows of a batch go through
+a first layer at every epoch and every step of a critic's fit, so that it pays to note once which entries are not.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from modules import sparse_kernels as kernels
+
+MOST = 0.25  # share of entries that are not 0 from which on a dense product is as fast
+WIDE = 32  # narrower rows are not worth it
+LOOKED_AT = 64  # rows by which the share is told
+
+
+class SparseRows:
+    """Rows [..., I] of which few entries are not 0; stands for the tensor where a layer is applied to it.
+
+    Args:
+        x: float32 on the CPU.
+
+    Attributes:
+        shape: of the tensor.
+    """
+
+    def __init__(self, x: Tensor) -> None:
+        self.shape = x.shape
+        rows = x.flatten(0, -2).contiguous().numpy()
+        self._starts = torch.zeros(len(rows) + 1, dtype=torch.int64).numpy()
+        kernels.count(rows, self._starts)
+        n = int(self._starts[-1]) + 1
+        self._columns, self._values = torch.empty(n, dtype=torch.int32).numpy(), torch.empty(n).numpy()
+        kernels.gather(rows, self._starts, self._columns, self._values)
+
+    @staticmethod
+    def of(x: Tensor) -> Any:
+        """The rows, where that is faster; else the tensor itself."""
+        if x.dtype != torch.float32 or x.device.type != "cpu" or x.shape[-1] < WIDE:
+            return x
+        some = x.flatten(0, -2)
+        some = some[:: max(1, len(some) // LOOKED_AT)]
+        if not len(some) or int(some.count_nonzero()) > MOST * some.numel():
+            return x
+        return SparseRows(x)
+
+    def transpose(self, first: int, second: int) -> SparseRows:
+        """Exchange the first two axes, of which one has a single entry, so that the rows stay in their order."""
+        assert {first, second} == {0, 1}
+        assert 1 in self.shape[:2]
+        other, shape = object.__new__(SparseRows), list(self.shape)
+        vars(other).update(vars(self))
+        shape[first], shape[second] = shape[second], shape[first]
+        other.shape = torch.Size(shape)
+        return other
+
+    def through(self, layer: nn.Linear) -> Tensor:
+        """The layer, of which columns beyond I do not count: [N, H], N rows one after another."""
+        return _Product.apply(layer.weight, layer.bias, self)
+
+    def arrays(self) -> tuple[Any, ...]:
+        """Starts of the rows, columns and values."""
+        return self._starts, self._columns, self._values
+
+
+class _Product(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, weight: Tensor, bias: Tensor | None, rows: SparseRows) -> Tensor:
+        arrays = rows.arrays()
+        out = weight.new_empty(len(arrays[0]) - 1, len(weight))
+        offsets = weight.new_zeros(len(weight)) if bias is None else bias
+        kernels.product(*arrays, weight.detach().t().contiguous().numpy(), offsets.detach().numpy(), out.numpy())
+        ctx.rows, ctx.n_inputs = rows, weight.shape[1]
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        grad = grad.contiguous()
+        of_weight = grad.new_zeros(ctx.n_inputs, grad.shape[1])
+        kernels.product_back(*ctx.rows.arrays(), grad.numpy(), of_weight.numpy())
+        return of_weight.t().contiguous(), grad.sum(0) if ctx.needs_input_grad[1] else None, None
