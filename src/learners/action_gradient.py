@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
@@ -40,6 +41,23 @@ class ActionGradientSettings(ReplaySettings):
         "sample", description="The next actions in targets: draws from the lagging policies, or their best actions."
     )
     logit_penalty: float = Field(0.001, ge=0, description="Weight of the mean square of the policies' logits.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """What networks see of a batch, put together once for all that is asked of them.
+
+    Attributes:
+        batch: the batch.
+        inputs: of the actors, [B, T+1, A, I].
+        own: [B, T+1, A, O'], an agent's own part.
+        shared: [B, T+1, S], what all agents share.
+    """
+
+    batch: EpisodeBatch
+    inputs: Tensor
+    own: Tensor
+    shared: Tensor
 
 
 def behind(controller: BasicController, agents: Any, batch: EpisodeBatch, inputs: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from core.data import EpisodeBatch
 from core.kinds import UNIT
 from core.packing import packed
-from learners.action_gradient import BEFORE, ActionGradientSettings
+from learners.action_gradient import BEFORE, ActionGradientSettings, Seen
 from learners.base import LearnerSettings
 from learners.maddpg_learner import MADDPGLearner
 from learners.q_learner import MixerSettings
@@ -48,15 +48,20 @@ class FACMACLearner(MADDPGLearner):
     def make_inference(self) -> None:
         """Its agents know each other's policies."""
 
-    def values(self, net: Any, batch: EpisodeBatch, rows: slice, joint: Tensor, *acting: Tensor) -> Tensor:
-        """Q_tot of joint actions: [B, T, 1]; see :meth:`MADDPGLearner.values`."""
-        steps = batch.step_packing
-        utilities = net["critic"](self._own(batch)[:, rows], joint, packing=steps).squeeze(-1)
-        return packed(steps, net["mixer"], utilities, batch.state[:, rows])
+    def see(self, batch: EpisodeBatch) -> Seen:
+        """Utilities see what the agents do, without memory."""
+        inputs = self.controller.inputs(batch)
+        return Seen(batch=batch, inputs=inputs, own=inputs, shared=batch.state)
 
-    def improved(self, batch: EpisodeBatch, taken: Tensor, chosen: Tensor) -> Tensor:
+    def values(self, net: Any, seen: Seen, rows: slice, joint: Tensor, *acting: Tensor) -> Tensor:
+        """Q_tot of joint actions: [B, T, 1]; see :meth:`MADDPGLearner.values`."""
+        steps = seen.batch.step_packing
+        utilities = net["critic"](seen.own[:, rows], joint, packing=steps).squeeze(-1)
+        return packed(steps, net["mixer"], utilities, seen.shared[:, rows])
+
+    def improved(self, seen: Seen, taken: Tensor, chosen: Tensor) -> Tensor:
         """Q_tot of what all choose: [B, T, 1]."""
-        return self.values(self.net, batch, BEFORE, chosen)
+        return self.values(self.net, seen, BEFORE, chosen)
 
     def _make_utility(self, agents: list[int]) -> OwnActionCritic:
         spec, width = self.spec, self.settings.critic_hidden_dim
@@ -68,7 +73,3 @@ class FACMACLearner(MADDPGLearner):
         if s.mixer == "vdn":
             return VDNMixer()
         return s.qmixer(self.spec, monotonic=s.mixer == "qmix")
-
-    def _own(self, batch: EpisodeBatch) -> Tensor:
-        """What the agent sees, without memory: [B, T+1, A, I]."""
-        return self.controller.inputs(batch)

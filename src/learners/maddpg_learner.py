@@ -22,6 +22,7 @@ from learners.action_gradient import (
     BEFORE,
     BEHIND,
     ActionGradientSettings,
+    Seen,
     behind,
     decision_weights,
     frozen,
@@ -141,22 +142,29 @@ class MADDPGLearner(ReplayLearner):
         s = self._own_settings
         return PolicyInference(self, s, self.controller, self.teams[1:]) if s.policy_inference else None
 
-    def values(self, net: Any, batch: EpisodeBatch, rows: slice, joint: Tensor, *acting: Tensor) -> Tensor:
+    def see(self, batch: EpisodeBatch) -> Seen:
+        """What networks see; an agent's own part is its number, and its observation if asked for."""
+        own = one_hots(self.spec.n_agents, self.spec.obs_kind, self.device).expand(*batch.obs.shape[:2], -1, -1)
+        if self._own_settings.obs_individual_obs:
+            own = torch.cat([batch.obs, own], -1)
+        return Seen(batch=batch, inputs=self.controller.inputs(batch), own=own, shared=self._shared(batch))
+
+    def values(self, net: Any, seen: Seen, rows: slice, joint: Tensor, *acting: Tensor) -> Tensor:
         """Q of joint actions, [B, T, A, U] or what each agent supposes, [B, T, A, A, U], at T of the rows: [B, T, A].
 
         Args:
             net: the networks, or those that lag.
-            batch: whose rows they are.
+            seen: whose rows they are.
             rows: all but the first or all but the last.
             joint: one-hot actions of all agents.
             acting: [B, T, A, U], what every agent does itself instead.
         """
-        own, state, packing = self._own(batch)[:, rows], self._shared(batch)[:, rows], batch.step_packing
-        return net["critic"](own, state, joint, *acting, packing=packing).squeeze(-1)
+        own, shared, packing = seen.own[:, rows], seen.shared[:, rows], seen.batch.step_packing
+        return net["critic"](own, shared, joint, *acting, packing=packing).squeeze(-1)
 
-    def improved(self, batch: EpisodeBatch, taken: Tensor, chosen: Tensor) -> Tensor:
+    def improved(self, seen: Seen, taken: Tensor, chosen: Tensor) -> Tensor:
         """What the actors maximise, [B, T, A]: by their own ``chosen`` actions beside those that the others took."""
-        return self.values(self.net, batch, BEFORE, taken, chosen)
+        return self.values(self.net, seen, BEFORE, taken, chosen)
 
     # -- the update ---------------------------------------------------------------------------------------------------
 
@@ -184,15 +192,15 @@ class MADDPGLearner(ReplayLearner):
 
     def train(self, batch: EpisodeBatch, *, t_env: int) -> Metrics:
         """One update of approximations, critics, actors and what lags, from what was drawn."""
-        inputs, taken = self.controller.inputs(batch), self._taken(batch)
+        seen, taken = self.see(batch), self._taken(batch)
         metrics: Metrics = {} if self.inference is None else self.inference.fit()
         with torch.no_grad():
-            following = self._following(batch, inputs, t_env)
-            target = self.targets_of(batch, self.values(self.target.net, batch, BEHIND, following))
-        values = self.values(self.net, batch, BEFORE, taken)
+            following = self._following(batch, seen.inputs, t_env)
+            target = self.targets_of(batch, self.values(self.target.net, seen, BEHIND, following))
+        values = self.values(self.net, seen, BEFORE, taken)
         loss = masked_mean((values - target) ** 2, batch.mask)
         metrics |= {"critic_loss": loss.detach(), "critic_grad_norm": self.critic_optimizer.step(loss)}
-        metrics |= td_metrics(batch, values, target) | self._improve(batch, inputs, taken)
+        metrics |= td_metrics(batch, values, target) | self._improve(seen, taken)
         self.target.update()
         if self.inference is not None:
             metrics |= self.inference.divergence(self.rivals, t_env=t_env)
@@ -224,14 +232,14 @@ class MADDPGLearner(ReplayLearner):
             return hard_of(logits.masked_fill(~available, -torch.inf))
         return gumbel_softmax(logits, available, temperature=1.0, generator=self.controller.generators["learner"])
 
-    def _improve(self, batch: EpisodeBatch, inputs: Tensor, taken: Tensor) -> Metrics:
+    def _improve(self, seen: Seen, taken: Tensor) -> Metrics:
         """One step of the actors; the critics stay as they are."""
-        s, available = self.settings, batch.available[:, :-1]
-        logits = self.controller.values(self.controller.agents, inputs, batch, BEFORE)
+        s, batch, available = self.settings, seen.batch, seen.batch.available[:, :-1]
+        logits = self.controller.values(self.controller.agents, seen.inputs, batch, BEFORE)
         generator = self.controller.generators["learner"]
         chosen = gumbel_softmax(logits, available, temperature=s.gumbel_temperature, generator=generator)
         with frozen(self.critics):
-            pg_loss = -(decision_weights(batch, self.controller.n_policies) * self.improved(batch, taken, chosen)).sum()
+            pg_loss = -(decision_weights(batch, self.controller.n_policies) * self.improved(seen, taken, chosen)).sum()
         squares = logits.square().masked_fill(~available, 0).sum(-1) / available.sum(-1)
         loss = pg_loss + s.logit_penalty * masked_mean(squares, batch.mask)
         grad_norm = self.actor_optimizer.step(loss)
@@ -271,12 +279,6 @@ class MADDPGLearner(ReplayLearner):
         pairs = zip(batch.rivals, self.teams[1:], strict=True)
         others = [read_as(seen.obs.flatten(2), team.obs_kind, self.spec.state_kind) for seen, team in pairs]
         return torch.cat([batch.state, *others], -1)
-
-    def _own(self, batch: EpisodeBatch) -> Tensor:
-        """An agent's own part of the critic's input: [B, T+1, A, O']."""
-        spec, s = self.spec, self._own_settings
-        agent_id = one_hots(spec.n_agents, spec.obs_kind, self.device).expand(*batch.obs.shape[:2], -1, -1)
-        return torch.cat([batch.obs, agent_id], -1) if s.obs_individual_obs else agent_id
 
     @property
     def lagging_agents(self) -> Any:

@@ -122,7 +122,7 @@ def test_actors_follow_their_own_action_beside_those_of_the_replay(world):
     taken = torch.zeros(4, 3, 2, 3)
     taken[..., 0] = torch.tensor([0.0, 1.0])
     chosen.requires_grad_()
-    learner.improved(batch, taken, chosen).sum().backward()
+    learner.improved(learner.see(batch), taken, chosen).sum().backward()
     torch.testing.assert_close(chosen.grad[0, 0, :, 0], torch.tensor([-0.6, 1.0]))
     present = chosen.detach().clone().requires_grad_()
     learner.net["critic"].value(present[0, 0, 0, 0], present[0, 0, 1, 0]).backward()
@@ -140,7 +140,7 @@ def test_sub_policies_learn_from_their_own_episodes_in_equal_parts(world):
     chosen[..., 0] = torch.tensor([[0.2, 0.0], [0.6, 0.0]]).unsqueeze(1)
     chosen.requires_grad_()
     weights = decision_weights(batch, 2) * world.A  # of agents' means, not of their mean
-    (weights * learner.improved(batch, taken, chosen)).sum().backward()
+    (weights * learner.improved(learner.see(batch), taken, chosen)).sum().backward()
     torch.testing.assert_close(chosen.grad[:, 0, 0, 0], torch.tensor([-0.3, 0.1]))
 
 
@@ -164,16 +164,15 @@ def test_weights_of_decisions_equal_a_loop(world, n_policies):
 def test_the_actors_step_moves_no_critic_and_the_critics_no_actor(world, name):
     learner = make(world, name, tables=False, logit_penalty=0.0)
     batch = world.some_batch()
-    inputs = learner.controller.inputs(batch)
     taken = one_hot(world, batch.actions)
     before = [p.clone() for p in learner.critics.parameters()]
-    learner._improve(batch, inputs, taken)
+    learner._improve(learner.see(batch), taken)
     assert all(p.grad is None for p in learner.critics.parameters())
     assert all(p.requires_grad for p in learner.critics.parameters())
     assert all(torch.equal(p, q) for p, q in zip(learner.critics.parameters(), before, strict=True))
     assert any(p.grad is not None and p.grad.any() for p in learner.controller.agents.parameters())
     learner.controller.agents.zero_grad()
-    loss = learner.values(learner.net, batch, slice(None, -1), taken).sum()
+    loss = learner.values(learner.net, learner.see(batch), slice(None, -1), taken).sum()
     loss.backward()
     assert all(p.grad is None or not p.grad.any() for p in learner.controller.agents.parameters())
 
@@ -183,7 +182,7 @@ def test_without_sharing_an_agents_gradient_does_not_reach_the_others(world):
     batch = world.some_batch()
     logits = learner.controller.forward(batch).values[:, :-1]
     chosen = one_hot(world, batch.actions) + logits - logits.detach()
-    learner.improved(batch, one_hot(world, batch.actions), chosen)[..., 0].sum().backward()
+    learner.improved(learner.see(batch), one_hot(world, batch.actions), chosen)[..., 0].sum().backward()
     first, second = learner.controller.agents.nets
     assert any(p.grad is not None and p.grad.any() for p in first.parameters())
     assert all(p.grad is None or not p.grad.any() for p in second.parameters())
@@ -198,7 +197,7 @@ def test_with_sums_an_agents_gradient_does_not_depend_on_the_others_and_mixed_it
             chosen[:, :, 0, 1] = 1.0
             chosen[:, :, 1, others] = 1.0
             chosen.requires_grad_()
-            learner.improved(batch, torch.zeros_like(chosen), chosen).sum().backward()
+            learner.improved(learner.see(batch), torch.zeros_like(chosen), chosen).sum().backward()
             gradients.append(chosen.grad[:, :, 0])
         assert torch.allclose(*gradients) == independent, mixer
         assert (gradients[0] != 0).any()
@@ -211,11 +210,11 @@ def test_a_true_end_is_learned_and_a_time_limit_bootstraps(world):
     batch.rewards[:] = 1.0
     for _ in range(400):
         learner.train(batch, t_env=0)
-    values = learner.values(learner.net, batch, slice(None, -1), one_hot(world, batch.actions))
+    values = learner.values(learner.net, learner.see(batch), slice(None, -1), one_hot(world, batch.actions))
     torch.testing.assert_close(values[0, 0], torch.ones(world.A), rtol=0, atol=0.02)
-    lagging = learner.values(
-        learner.target.net, batch, slice(1, None), learner._following(batch, learner.controller.inputs(batch), 0)
-    )
+    seen = learner.see(batch)
+    following = learner._following(batch, seen.inputs, 0)
+    lagging = learner.values(learner.target.net, seen, slice(1, None), following)
     torch.testing.assert_close(values[1, 0], 1 + world.GAMMA * lagging[1, 0], rtol=0, atol=0.1)
 
 
@@ -249,7 +248,7 @@ def test_swapped_reward_columns_swap_what_agents_learn(world):
     swapped = dataclasses.replace(batch, rewards=batch.rewards.flip(-1))
     inputs = first.controller.inputs(batch)
     targets = [
-        one.targets_of(data, one.values(one.target.net, data, slice(1, None), one._following(data, inputs, 0)))
+        one.targets_of(data, one.values(one.target.net, one.see(data), slice(1, None), one._following(data, inputs, 0)))
         for one, data in ((first, batch), (second, swapped))
     ]
     difference = targets[0] - targets[1]
@@ -266,7 +265,7 @@ def test_logits_are_pulled_to_zero_over_available_actions_only(world):
     for b in range(4):
         for t in range(int(batch.mask[b].sum())):
             used[batch.state[b, t].argmax()] |= batch.available[b, t]
-    learner._improve(batch, learner.controller.inputs(batch), one_hot(world, batch.actions))
+    learner._improve(learner.see(batch), one_hot(world, batch.actions))
     gradient = learner.controller.agents.values.grad
     assert (gradient[~used] == 0).all()
     assert (gradient.sign() == learner.controller.agents.values.sign())[used].sum() >= used.sum() - 2  # after one step
@@ -291,10 +290,10 @@ def test_facmacs_actors_follow_all_present_actions(world):
     batch, chosen = world.some_batch(), torch.zeros(4, 3, 2, 3)
     chosen[..., 0] = torch.tensor([0.2, 0.5])
     chosen.requires_grad_()
-    before = learner.improved(batch, torch.ones_like(chosen), chosen)
+    before = learner.improved(learner.see(batch), torch.ones_like(chosen), chosen)
     before.sum().backward()
     torch.testing.assert_close(chosen.grad[0, 0, :, 0], torch.tensor([0.4, 0.6]))
-    after = learner.improved(batch, torch.ones_like(chosen), chosen.detach() + 0.1 * chosen.grad)
+    after = learner.improved(learner.see(batch), torch.ones_like(chosen), chosen.detach() + 0.1 * chosen.grad)
     assert (after > before).all()
 
 
@@ -369,9 +368,9 @@ def test_targets_take_the_others_actions_from_the_approximations_and_the_own_fro
         for j in range(world.A):
             wanted = own[..., j] if i == j else beliefs[:, :, i, j]
             assert torch.equal(supposed[:, :, i, j].argmax(-1)[batch.mask], wanted[batch.mask])
-    per_agent = learner.values(target, batch, slice(1, None), supposed)
+    per_agent = learner.values(target, learner.see(batch), slice(1, None), supposed)
     for i in range(world.A):
-        alone = learner.values(target, batch, slice(1, None), supposed[:, :, i])
+        alone = learner.values(target, learner.see(batch), slice(1, None), supposed[:, :, i])
         torch.testing.assert_close(per_agent[..., i], alone[..., i])
 
 

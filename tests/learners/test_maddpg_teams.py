@@ -204,7 +204,7 @@ def test_actors_follow_their_own_action_beside_what_both_teams_took(world, alone
     n = learner.spec.n_agents
     chosen = torch.randn(4, 3, n, world.U, generator=torch.Generator().manual_seed(3), requires_grad=True)
     taken = learner._taken(batch)
-    improved = learner.improved(batch, taken, chosen)
+    improved = learner.improved(learner.see(batch), taken, chosen)
     for b in range(4):
         for t in range(int(batch.mask[b].sum())):
             for i in range(n):
