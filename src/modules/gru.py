@@ -51,14 +51,15 @@ class SequenceGRU(nn.GRU):
     def step(self, x: Tensor, h: Tensor) -> Tensor:
         """One step: input [N, I], hidden state [N, H] -> next hidden state [N, H]."""
         tracing = torch.jit.is_tracing()
+        p: dict[str, Any] = self._parameters  # as attributes they are looked for in three places each
         if tracing and torch.onnx.is_in_onnx_export():  # which knows no gru_cell
             return self._plain_step(x, h)
-        if tracing or torch.is_grad_enabled() or x.device.type != "cpu" or not x.dtype == h.dtype == torch.float32:
-            return torch.gru_cell(x, h, self.weight_ih_l0, self.weight_hh_l0, self.bias_ih_l0, self.bias_hh_l0)
-        gates, recurrent = torch.mm(x, self.weight_ih_l0.t()), torch.mm(h, self.weight_hh_l0.t())
-        after = torch.empty_like(h, memory_format=torch.contiguous_format)
-        biases = self.bias_ih_l0.detach(), self.bias_hh_l0.detach()
-        single_step(*(each.numpy() for each in (h.contiguous(), gates, recurrent, *biases, after)))
+        w_ih, w_hh, b_ih, b_hh = p["weight_ih_l0"], p["weight_hh_l0"], p["bias_ih_l0"], p["bias_hh_l0"]
+        if tracing or torch.is_grad_enabled() or not x.is_cpu or not x.dtype == h.dtype == torch.float32:
+            return torch.gru_cell(x, h, w_ih, w_hh, b_ih, b_hh)
+        before, gates, recurrent = h.contiguous(), torch.mm(x, w_ih.t()), torch.mm(h, w_hh.t())
+        after, biases = torch.empty_like(before), (b_ih.detach().numpy(), b_hh.detach().numpy())
+        single_step(before.numpy(), gates.numpy(), recurrent.numpy(), *biases, after.numpy())
         return after
 
     def _plain_step(self, x: Tensor, h: Tensor) -> Tensor:

@@ -128,16 +128,18 @@ class Grouped(nn.Module):
 
     def step(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
         """One time step of recurrent networks: x [N, A, I], h [N, A, H] -> [N, A, U], [N, A, H]."""
-        if len(self.nets) == 1:
-            return self._step_rows(0, x, h)
+        nets = [*self.nets]  # once: a ModuleList looks every one up by its name
+        if len(nets) == 1:
+            return _step_rows(nets[0], x, h)
         pairs = []
-        for k in range(len(self.nets)):
+        for k, net in enumerate(nets):
             agents = self.get_buffer(f"agents_{k}")
-            pairs.append(self._step_rows(k, x.index_select(1, agents), h.index_select(1, agents)))
+            pairs.append(_step_rows(net, x.index_select(1, agents), h.index_select(1, agents)))
         inverse = self.get_buffer("inverse")
         outs, hiddens = zip(*pairs, strict=True)
         return torch.cat(outs, 1).index_select(1, inverse), torch.cat(hiddens, 1).index_select(1, inverse)
 
-    def _step_rows(self, k: int, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-        out, next_h = self.nets[k].step(x.flatten(0, 1), h.flatten(0, 1))  # type: ignore[operator]
-        return out.view(*x.shape[:2], -1), next_h.view_as(h)
+
+def _step_rows(net: Any, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+    out, next_h = net.step(x.flatten(0, 1), h.flatten(0, 1))
+    return out.view(*x.shape[:2], -1), next_h.view_as(h)

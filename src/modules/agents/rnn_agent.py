@@ -57,8 +57,10 @@ class RNNAgent(nn.Module):
 
     def step(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
         """One time step: [N, I] and hidden state [N, H] -> [N, U] and the next hidden state."""
-        hidden = torch.relu_(F.linear(x, self.fc1.weight, self.fc1.bias))
-        if isinstance(self.rnn, nn.Linear):
-            return self.fc2(torch.relu_(self.rnn(hidden))), h
-        h = self.rnn.step(hidden, h)
-        return self.fc2(h), h
+        first, rnn, last = self.fc1, self.rnn, self.fc2
+        hidden = torch.relu_(F.linear(x, first.weight, first.bias))
+        if isinstance(rnn, nn.Linear):
+            h, hidden = h, torch.relu_(F.linear(hidden, rnn.weight, rnn.bias))
+        else:
+            h = hidden = rnn.step(hidden, h)
+        return F.linear(hidden, last.weight, last.bias), h
