@@ -20,6 +20,15 @@ def count(x: np.ndarray, starts: np.ndarray) -> None:
 
 
 @vector_kernel
+def live(x: np.ndarray, out: np.ndarray) -> None:
+    """Which columns have an entry that is not 0: float32 [N, I] -> uint8 [I], zero on entry."""
+    for r in range(x.shape[0]):
+        row = x[r]
+        for i in range(x.shape[1]):
+            out[i] |= row[i] != ZERO
+
+
+@vector_kernel
 def gather(x: np.ndarray, starts: np.ndarray, columns: np.ndarray, values: np.ndarray) -> None:
     """Their columns, int32, and values, with room for one more; ``starts`` is that of :func:`count`."""
     for r in range(x.shape[0]):

@@ -11,12 +11,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
 
 from modules import sparse_kernels as kernels
 
 MOST = 0.25  # share of entries that are not 0 from which on a dense product is as fast
 WIDE = 32  # narrower rows are not worth it
 LOOKED_AT = 64  # rows by which the share is told
+LARGE, ALIVE = 1 << 20, 0.8  # entries from which on, and share of columns up to which, it pays to leave columns out
 
 
 class SparseRows:
@@ -43,11 +45,13 @@ class SparseRows:
         """The rows, where that is faster; else the tensor itself."""
         if x.dtype != torch.float32 or x.device.type != "cpu" or x.shape[-1] < WIDE:
             return x
-        some = x.flatten(0, -2)
-        some = some[:: max(1, len(some) // LOOKED_AT)]
-        if not len(some) or int(some.count_nonzero()) > MOST * some.numel():
+        rows = x.flatten(0, -2)
+        some = rows[:: max(1, len(rows) // LOOKED_AT)]
+        if not len(some):
             return x
-        return SparseRows(x)
+        if int(some.count_nonzero()) <= MOST * some.numel():
+            return SparseRows(x)
+        return x if x.numel() < LARGE else LiveColumns.of(x)
 
     def transpose(self, first: int, second: int) -> SparseRows:
         """Exchange the first two axes, of which one has a single entry, so that the rows stay in their order."""
@@ -66,6 +70,41 @@ class SparseRows:
     def arrays(self) -> tuple[Any, ...]:
         """Starts of the rows, columns and values."""
         return self._starts, self._columns, self._values
+
+
+class LiveColumns:
+    """Rows [..., I] of which some columns are 0 throughout (channels in which nobody speaks), without these.
+
+    Args:
+        x: the other columns [..., I'].
+        columns: int64 [I'], which they are.
+        n_columns: I.
+
+    Attributes:
+        shape: of the tensor with all columns.
+    """
+
+    def __init__(self, x: Tensor, columns: Tensor, n_columns: int) -> None:
+        self._x, self._columns = x, columns
+        self.shape = torch.Size((*x.shape[:-1], n_columns))
+
+    @staticmethod
+    def of(x: Tensor) -> Any:
+        """The rows, where that is faster; else the tensor itself."""
+        live = torch.zeros(x.shape[-1], dtype=torch.uint8)
+        kernels.live(x.flatten(0, -2).contiguous().numpy(), live.numpy())
+        columns = live.nonzero().squeeze(1)
+        if len(columns) > ALIVE * len(live):
+            return x
+        return LiveColumns(x.index_select(-1, columns), columns, len(live))
+
+    def transpose(self, first: int, second: int) -> LiveColumns:
+        """Exchange the first two axes."""
+        return LiveColumns(self._x.transpose(first, second), self._columns, self.shape[-1])
+
+    def through(self, layer: nn.Linear) -> Tensor:
+        """As :meth:`SparseRows.through`."""
+        return F.linear(self._x.flatten(0, -2), layer.weight.index_select(1, self._columns), layer.bias)
 
 
 class _Product(torch.autograd.Function):

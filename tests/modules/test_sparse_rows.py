@@ -4,10 +4,11 @@ import pytest
 import torch
 from torch import nn
 
+from modules import sparse_rows
 from modules.agents.rnn_agent import RNNAgent
 from modules.critics.counterfactual_critic import CounterfactualCritic
 from modules.rows import linear, linear_relu
-from modules.sparse_rows import SparseRows
+from modules.sparse_rows import LiveColumns, SparseRows
 
 
 def mostly_zero(*shape, share=0.1, seed=0):
@@ -49,7 +50,27 @@ def test_the_critics_fit():
     assert_same(net, net.taken(SparseRows(own), *given), net.taken(own, *given))
 
 
-def test_where_it_is_used():
+@pytest.mark.parametrize("use_rnn", [True, False])
+def test_columns_that_are_zero_throughout_are_left_out(use_rnn):
+    net, x = RNNAgent(40, 3, hidden_dim=6, use_rnn=use_rnn), torch.randn(4, 9, 2, 40)
+    x[..., 3:30:2] = 0
+    narrow = LiveColumns.of(x)
+    assert isinstance(narrow, LiveColumns)
+    assert narrow.shape == x.shape
+    assert_same(net, net(narrow), net(x))
+    x[2, 3, 1, 5] = torch.nan  # a column with an entry that is no number is not left out
+    assert net(LiveColumns.of(x))[2, 3, 1].isnan().all()
+    dense = torch.ones(4, 9, 2, 40)
+    assert LiveColumns.of(dense) is dense
+
+
+def test_where_it_is_used(monkeypatch):
+    monkeypatch.setattr(sparse_rows, "LARGE", 50 * 2 * 40)
+    wide = torch.randn(50, 2, 40)
+    wide[..., :10] = 0
+    assert isinstance(SparseRows.of(wide), LiveColumns)
+    small = wide[:-1]
+    assert SparseRows.of(small) is small
     few, many = mostly_zero(50, 2, 40, share=0.1), mostly_zero(50, 2, 40, share=0.5)
     assert isinstance(SparseRows.of(few), SparseRows)
     for x in (many, few.double(), few.to(torch.uint8), few[..., :20], few[:0]):
