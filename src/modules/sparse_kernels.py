@@ -29,6 +29,15 @@ def live(x: np.ndarray, out: np.ndarray) -> None:
 
 
 @vector_kernel
+def pick(x: np.ndarray, columns: np.ndarray, out: np.ndarray) -> None:
+    """Some columns, int64 [I'], of float32 [N, I]: ``out`` [N, I'] is written."""
+    for r in range(x.shape[0]):
+        row, to = x[r], out[r]
+        for i in range(columns.shape[0]):
+            to[i] = row[columns[i]]
+
+
+@vector_kernel
 def gather(x: np.ndarray, starts: np.ndarray, columns: np.ndarray, values: np.ndarray) -> None:
     """Their columns, int32, and values, with room for one more; ``starts`` is that of :func:`count`."""
     for r in range(x.shape[0]):

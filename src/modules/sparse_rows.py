@@ -91,12 +91,14 @@ class LiveColumns:
     @staticmethod
     def of(x: Tensor) -> Any:
         """The rows, where that is faster; else the tensor itself."""
-        live = torch.zeros(x.shape[-1], dtype=torch.uint8)
-        kernels.live(x.flatten(0, -2).contiguous().numpy(), live.numpy())
+        rows, live = x.flatten(0, -2).contiguous().numpy(), torch.zeros(x.shape[-1], dtype=torch.uint8)
+        kernels.live(rows, live.numpy())
         columns = live.nonzero().squeeze(1)
         if len(columns) > ALIVE * len(live):
             return x
-        return LiveColumns(x.index_select(-1, columns), columns, len(live))
+        narrow = x.new_empty(*x.shape[:-1], len(columns))
+        kernels.pick(rows, columns.numpy(), narrow.flatten(0, -2).numpy())  # PyTorch's takes ten times as long
+        return LiveColumns(narrow, columns, len(live))
 
     def transpose(self, first: int, second: int) -> LiveColumns:
         """Exchange the first two axes."""

@@ -179,7 +179,7 @@ class JointQ(ActionValues):
         packing = Packing.of(mask)
 
         def real(x: Tensor) -> Tensor:
-            return x if packing is None else packing.pack(x)
+            return x.contiguous() if packing is None else packing.pack(x)  # else every step would copy a slice
 
         own = real(inputs.own)
         sparse = self.settings.critic_updates > 1 and getattr(self.net, "takes_sparse", False)
