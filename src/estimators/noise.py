@@ -16,8 +16,8 @@ def exponential(
 ) -> Tensor:
     """Draws E ~ Exp(1); many of them by inversion, E = -log(1 - X) with X uniform in [0, 1).
 
-    That takes a third of ``exponential_``'s time. On the CPU they are the numbers that it draws, and blocks are those
-    of one large draw.
+    That takes a third of ``exponential_``'s time. On the CPU they are the numbers that it draws (in double precision to
+    the last unit), and blocks are those of one large draw.
     """
     if math.prod(shape) < MANY:
         return torch.empty(tuple(shape), dtype=dtype, device=device).exponential_(generator=generator)
