@@ -170,6 +170,7 @@ class TestCritic:
             torch.testing.assert_close(out[:, :, k, m], mlp(x))
 
     def test_own_action_has_no_influence_and_others_have(self):
+        torch.manual_seed(0)
         critic = make_critic()
         own, shared, joint = self.inputs()
         changed = joint.clone()
