@@ -43,7 +43,7 @@ class SparseRows:
     @staticmethod
     def of(x: Tensor) -> Any:
         """The rows, where that is faster; else the tensor itself."""
-        if x.dtype != torch.float32 or x.device.type != "cpu" or x.shape[-1] < WIDE:
+        if not _has_kernels(x) or x.shape[-1] < WIDE:
             return x
         rows = x.flatten(0, -2)
         some = rows[:: max(1, len(rows) // LOOKED_AT)]
@@ -91,6 +91,8 @@ class LiveColumns:
     @staticmethod
     def of(x: Tensor) -> Any:
         """The rows, where that is faster; else the tensor itself."""
+        if not _has_kernels(x):
+            return x
         rows, live = x.flatten(0, -2).contiguous().numpy(), torch.zeros(x.shape[-1], dtype=torch.uint8)
         kernels.live(rows, live.numpy())
         columns = live.nonzero().squeeze(1)
@@ -107,6 +109,11 @@ class LiveColumns:
     def through(self, layer: nn.Linear) -> Tensor:
         """As :meth:`SparseRows.through`."""
         return F.linear(self._x.flatten(0, -2), layer.weight.index_select(1, self._columns), layer.bias)
+
+
+def _has_kernels(x: Tensor) -> bool:
+    """Whether kernels read tensors like this one: bytes are not, nor what lies on a device."""
+    return x.dtype == torch.float32 and x.device.type == "cpu"
 
 
 class _Product(torch.autograd.Function):

@@ -1,9 +1,12 @@
 """Rows that are mostly zero through a layer: what the dense product gives, with its gradients."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch import nn
 
+from controllers import reading
 from modules import sparse_rows
 from modules.agents.rnn_agent import RNNAgent
 from modules.critics.counterfactual_critic import CounterfactualCritic
@@ -60,8 +63,27 @@ def test_columns_that_are_zero_throughout_are_left_out(use_rnn):
     assert_same(net, net(narrow), net(x))
     x[2, 3, 1, 5] = torch.nan  # a column with an entry that is no number is not left out
     assert net(LiveColumns.of(x))[2, 3, 1].isnan().all()
-    dense = torch.ones(4, 9, 2, 40)
-    assert LiveColumns.of(dense) is dense
+    for kept in (torch.ones(4, 9, 2, 40), x.double(), x.to("meta")):
+        assert LiveColumns.of(kept) is kept
+
+
+def test_nothing_but_zeros():
+    net, x = RNNAgent(40, 3, hidden_dim=6, use_rnn=True), torch.zeros(4, 9, 2, 40)
+    assert_same(net, net(LiveColumns.of(x)), net(x))
+
+
+def test_large_batches_of_bytes_stay_as_they_are(monkeypatch):
+    """Networks with memory read bytes too, which kernels of floats do not."""
+    monkeypatch.setattr(reading, "LARGE", 1)
+    net, x = RNNAgent(40, 3, hidden_dim=6, use_rnn=True, unit=4), torch.zeros(4, 9, 2, 40, dtype=torch.uint8)
+    x[..., ::3] = 4
+    batch = SimpleNamespace(kept={}, packing=None)
+
+    class Controller:
+        agents, inputs = net, staticmethod(lambda batch: x)
+
+    inputs = reading.read_once(Controller(), batch)
+    torch.testing.assert_close(net(inputs), net(x / 4))
 
 
 def test_where_it_is_used(monkeypatch):
