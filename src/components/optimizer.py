@@ -22,9 +22,9 @@ class FusedAdam(torch.optim.Adam):
         super().__init__(parameters, lr=lr, eps=eps, fused=True)
         self._gather()
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore a state, of torch's Adam too; parameters that had none yet begin anew."""
-        super().load_state_dict(state_dict)
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Of a copy, or of what is loaded, from torch's Adam too; parameters that had no state yet begin anew."""
+        super().__setstate__(state)
         self._gather()
 
     def _gather(self) -> None:
@@ -45,7 +45,7 @@ class FusedAdam(torch.optim.Adam):
         found = [one for one in self._found if one[0].grad is not None]
         parameters, steps, means, squares = (list(column) for column in zip(*found, strict=True))
         adam(
-            parameters, [p.grad for p in parameters], means, squares, [], steps, grad_scale=scale, fused=True,
+            parameters, [p.grad for p in parameters], means, squares, [], steps, grad_scale=scale.float(), fused=True,
             amsgrad=False, maximize=False, weight_decay=0.0, lr=group["lr"], eps=group["eps"],
             beta1=group["betas"][0], beta2=group["betas"][1],
         )  # fmt: skip

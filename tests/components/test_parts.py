@@ -176,6 +176,19 @@ class TestOptimizer:
         for key, state in torchs.state_dict()["state"].items():
             assert state.keys() == fresh.state_dict()["state"][key].keys()
 
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+    def test_a_copy_goes_on_by_itself_in_either_precision(self, dtype):
+        x = nn.Parameter(torch.ones(2, dtype=dtype))
+        optimizer = Optimizer([x], kind="adam", lr=0.1, grad_norm_clip=1.0)
+        optimizer.step((x**3).sum())
+        other = copy.deepcopy(optimizer)
+        optimizer.step((x**3).sum())
+        (y,) = other.parameters
+        assert not torch.equal(x, y)
+        other.step((y**3).sum())
+        assert torch.equal(x, y)
+        torch.testing.assert_close(x.detach(), torch.full((2,), 0.8, dtype=dtype), atol=5e-3, rtol=0)
+
     def test_a_state_of_no_steps_is_loaded(self):
         x = nn.Parameter(torch.ones(2))
         optimizer = Optimizer([x], kind="adam", lr=0.1, grad_norm_clip=1.0)
