@@ -9,7 +9,7 @@ import numpy as np
 
 from core.compiling import vector_kernel
 
-ZERO, ONE = np.float32(0), np.float32(1)  # plain numbers would turn single precision into double
+ZERO = np.float32(0)  # plain numbers would turn single precision into double
 NEVER = np.float32(np.finfo(np.float32).min / 4)  # log-probability of what is not available, as in masked_log_softmax
 
 

@@ -155,7 +155,19 @@ def layout_bytes(layout: Layout) -> int:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EpisodeBatch:
+class Steps:
+    """What every batch of a team's steps has; which axes it has they say."""
+
+    obs: Tensor
+    state: Tensor
+    available: Tensor
+    actions: Tensor
+    rewards: Tensor
+    terminated: Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpisodeBatch(Steps):
     """Whole episodes of one team, padded to the longest.
 
     Attributes:
@@ -173,12 +185,6 @@ class EpisodeBatch:
             (``BaseLearner.sees_rivals``); else nothing.
     """
 
-    obs: Tensor
-    state: Tensor
-    available: Tensor
-    actions: Tensor
-    rewards: Tensor
-    terminated: Tensor
     mask: Tensor
     policies: Tensor | None = None
     before: Tensor | None = None

@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from core.data import EpisodeBatch
+from core.data import EpisodeBatch, Steps
 from core.kinds import UNIT, Kind
 from core.packing import Packing
 
 
 @dataclass(frozen=True, kw_only=True)
-class RowBatch:
+class RowBatch(Steps):
     """Episodes of one team: all their first rows, then all second ones, ..., of each time those that go on first.
 
     So the rows behind those of the first time are what follows the steps, in the steps' own order. Arrays have the axes
@@ -29,12 +29,6 @@ class RowBatch:
         here: int64 [P], the steps' own rows; None where they are the first P.
     """
 
-    obs: Tensor
-    state: Tensor
-    available: Tensor
-    actions: Tensor
-    rewards: Tensor
-    terminated: Tensor
     mask: Tensor | None
     sizes: list[int]
     here: Tensor | None

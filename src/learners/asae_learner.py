@@ -128,7 +128,7 @@ class ASAELearner(ProximalLearner, CounterfactualLearner):
             loss = (old.exp() * surrogate(ratio, advantages, s.eps_clip)).sum(-1)
             return loss, {"clip_fraction": Later(_clipped, ratio, old, it.weights, s.eps_clip)}
         ratio = it.ratio_of(policy)
-        taken = advantages.gather(-1, it.batch.actions.unsqueeze(-1)).squeeze(-1) if self.of_all else advantages
+        taken = self.of_executed(it, advantages)
         return self.clipped(it, ratio, surrogate(ratio, taken, s.eps_clip))
 
     def recredit(self, epoch: int) -> bool:

@@ -23,5 +23,5 @@ class COMALearner(CounterfactualLearner):
 
     def objective(self, it: Iteration, policy: Policy, advantages: Tensor) -> tuple[Tensor, Metrics]:
         """-A log pi(u) at the executed actions: [B, T, A]."""
-        taken = advantages.gather(-1, it.batch.actions.unsqueeze(-1)).squeeze(-1) if self.of_all else advantages
+        taken = self.of_executed(it, advantages)
         return policy_gradient(policy.executed, taken), {}

@@ -88,6 +88,10 @@ class CounterfactualLearner(ActorCriticLearner):
         """Whether advantages of all own actions are wanted, not those of the executed ones alone."""
         return not self.robust and self.settings.standardise_advantages
 
+    def of_executed(self, it: Iteration, advantages: Tensor) -> Tensor:
+        """Those of :meth:`credit` that the executed actions have: [B, T, A]."""
+        return advantages.gather(-1, it.batch.actions.unsqueeze(-1)).squeeze(-1) if self.of_all else advantages
+
     def make_critic(self) -> ActionValues:
         """Q(s, u), in groups as the actors."""
         settings: Any = self.settings  # CounterfactualSettings, but for leaves with another critic

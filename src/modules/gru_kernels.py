@@ -43,6 +43,27 @@ def sigmoid(x: np.float32) -> np.float32:
 
 
 @summing_kernel
+def next_state(
+    r: np.ndarray,
+    z: np.ndarray,
+    n: np.ndarray,
+    m: np.ndarray,
+    of_n: np.ndarray,
+    of_m: np.ndarray,
+    h: np.ndarray,
+    new: np.ndarray,
+) -> None:
+    """``new`` of one row from its gates r and z; n and m get their biases and are written. All float32 [H]."""
+    size = len(h)
+    for k in range(size):  # short loops, so that each becomes vector instructions
+        m[k] += of_m[k]
+    for k in range(size):
+        n[k] = tanh(n[k] + of_n[k] + r[k] * m[k])
+    for k in range(size):
+        new[k] = n[k] + z[k] * (h[k] - n[k])
+
+
+@summing_kernel
 def forward_step(
     hidden: np.ndarray,
     gates: np.ndarray,
@@ -73,14 +94,9 @@ def forward_step(
         r, z, n = g[:size], g[size : 2 * size], g[2 * size :]
         rz, m = g[: 2 * size], w[2 * size :]
         h, new = hidden[before + row], hidden[first + start + row]
-        for k in range(2 * size):  # short loops, so that each becomes vector instructions
+        for k in range(2 * size):
             rz[k] = sigmoid(rz[k] + w[k] + of_rz[k])
-        for k in range(size):
-            m[k] += of_m[k]
-        for k in range(size):
-            n[k] = tanh(n[k] + of_n[k] + r[k] * m[k])
-        for k in range(size):
-            new[k] = n[k] + z[k] * (h[k] - n[k])
+        next_state(r, z, n, m, of_n, of_m, h, new)
         if len(kept) > 0:
             for_later = kept[start + row]
             for k in range(size):
@@ -110,12 +126,7 @@ def single_step(
             g[k] = sigmoid(g[k] + w[k] + (input_bias[k] + recurrent_bias[k]))
         r, z, n, m = g[:size], g[size : 2 * size], g[2 * size :], w[2 * size :]
         of_n, of_m = input_bias[2 * size :], recurrent_bias[2 * size :]
-        for k in range(size):
-            m[k] += of_m[k]
-        for k in range(size):
-            n[k] = tanh(n[k] + of_n[k] + r[k] * m[k])
-        for k in range(size):
-            new[k] = n[k] + z[k] * (h[k] - n[k])
+        next_state(r, z, n, m, of_n, of_m, h, new)
 
 
 @summing_kernel
