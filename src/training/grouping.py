@@ -23,7 +23,7 @@ from core.memory import enough_memory
 from core.seeding import episode_seed, numpy_generator, torch_generator
 from core.settings import TEAM
 from envs.scripted import make_player
-from learners.seps import PARTS, Transitions, find_groups
+from learners.seps import PARTS, SePSSettings, Transitions, find_groups
 from runners.parallel_runner import Rewards
 from training.options import Options
 from training.players import Player
@@ -36,8 +36,9 @@ def ungrouped(options: Options, spec: EnvSpec) -> list[TeamSpec]:
     """Teams whose groups are to be found: they learn, and no run has found them before.
 
     Raises:
-        UserError: there is nothing to find, or no way to.
+        UserError: there is nothing to find, no way to, or settings of seps that nothing reads.
     """
+    _check_read(options, spec)
     teams = []
     for team in spec.teams:
         player = options.player_of(team.name)
@@ -63,6 +64,29 @@ def ungrouped(options: Options, spec: EnvSpec) -> list[TeamSpec]:
             )
         teams.append(team)
     return teams
+
+
+def _check_read(options: Options, spec: EnvSpec) -> None:
+    """Refuse settings of seps on the command line where no team's groups are found by it."""
+    players = {"": options.player} | {f"{TEAM}.{name}.": one for name, one in options.players.items()}
+    asked = {
+        prefix: {key for key in SePSSettings.model_fields if one.origins.get(prefix + key) == "command line"}
+        for prefix, one in players.items()
+    }
+    playing = [options.player_of(team.name) for team in spec.teams]
+    finding = [
+        prefix
+        for prefix, one in players.items()
+        if one in playing and one.start and one.controller.parameter_sharing == "seps"
+    ]
+    read = {key for prefix in finding for key in asked[prefix]}
+    for prefix in [prefix for prefix in players if prefix not in finding]:
+        unread = sorted(asked[prefix] - (asked[""] if prefix else read))
+        if unread:
+            named = ", ".join(prefix + key for key in unread)
+            raise UserError(
+                f"{named}: nothing reads this without {prefix}parameter_sharing=seps: give that too, or leave it out."
+            )
 
 
 def any_groups(teams: list[TeamSpec]) -> Groups:

@@ -165,6 +165,20 @@ def test_mistakes(make_experiment, words, told):
         make_experiment(ON, *SEPS, *words)
 
 
+def test_settings_of_seps_that_nothing_reads(make_experiment, make_options):
+    """One word where no team has its groups found; what one of the teams reads is no mistake."""
+    with pytest.raises(UserError, match=r"^seps_lr, seps_steps: nothing reads this without parameter_sharing=seps"):
+        make_experiment(ON, "seps_steps=500", "seps_lr=0.1")
+    with pytest.raises(UserError, match=r"^seps_steps: nothing reads"):
+        check_parts(make_options(ON, "seps_steps=500", "parameter_sharing=none"))  # of a sweep
+    teams = ["env_args.n_teams=2", "team.red.parameter_sharing=seps"]
+    with pytest.raises(UserError, match=r"^team\.blue\.seps_lr: .* without team\.blue\.parameter_sharing=seps"):
+        check_parts(make_options(ON, *teams, "team.blue.seps_lr=0.1"))
+    check_parts(make_options(ON, *teams, "seps_steps=500", "team.red.seps_lr=0.1", "team.blue.lr=0.1"))
+    with pytest.raises(UserError, match=r"^seps_steps: nothing reads"):
+        check_parts(make_options(ON, *teams, "seps_steps=500", "team.red.parameter_sharing=full"))
+
+
 def test_a_team_of_one_beside_another_is_a_group(make_experiment):
     experiment = make_experiment(ON, *SEPS, "env_args.n_agents=2", "env_args.n_teams=2")
     assert experiment.teams["blue"].controller.groups == [[0]]
