@@ -100,6 +100,12 @@ def decision_weights(batch: EpisodeBatch, n_policies: int) -> Tensor:
     return real * (played / steps).sum(-1).unsqueeze(1) / (n_policies * real.shape[-1])
 
 
+def of_gradient(x: Tensor, factor: Tensor) -> Tensor:
+    """x itself, through which the gradient passes so many times as large."""
+    fixed = x.detach()
+    return fixed + factor * (x - fixed)
+
+
 def policy_metrics(logits: Tensor, available: Tensor, mask: Tensor) -> Metrics:
     """What is told of policies by logits [B, T, A, U], over steps bool [B, T]."""
     log_pi = Later(policy_log_probs, logits, available, 0.0)

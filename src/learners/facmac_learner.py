@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from core.data import EpisodeBatch
 from core.kinds import UNIT
 from core.packing import packed
-from learners.action_gradient import BEFORE, ActionGradientSettings, Seen
+from learners.action_gradient import BEFORE, ActionGradientSettings, Seen, decision_weights, of_gradient
 from learners.base import LearnerSettings
 from learners.maddpg_learner import MADDPGLearner
 from learners.q_learner import MixerSettings
@@ -60,7 +60,14 @@ class FACMACLearner(MADDPGLearner):
         return packed(steps, net["mixer"], utilities, seen.shared[:, rows])
 
     def improved(self, seen: Seen, taken: Tensor, chosen: Tensor) -> Tensor:
-        """Q_tot of what all choose: [B, T, 1]."""
+        """Q_tot of what all choose, [B, T, 1], whose gradient in an action weighs as that agent's own decisions do.
+
+        What weighs Q_tot itself is the mean over agents, who have not played their sub-policies equally often.
+        """
+        if self.controller.n_policies > 1:
+            weights = decision_weights(seen.batch, self.controller.n_policies)
+            mean = weights.mean(-1, keepdim=True)
+            chosen = of_gradient(chosen, (weights / mean).masked_fill(mean == 0, 0.0).unsqueeze(-1))
         return self.values(self.net, seen, BEFORE, chosen)
 
     def _make_utility(self, agents: list[int]) -> OwnActionCritic:

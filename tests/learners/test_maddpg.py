@@ -297,6 +297,27 @@ def test_facmacs_actors_follow_all_present_actions(world):
     assert (after > before).all()
 
 
+@pytest.mark.parametrize("n_policies", [1, 2])
+def test_facmacs_sub_policies_learn_from_their_own_decisions_alone(world, n_policies):
+    """An agent's gradient is the mean over steps in which the sub-policy was played, whatever others have drawn."""
+    learner = make(world, "facmac", acting={"policy_ensemble": n_policies})
+    learner.net["critic"], learner.net["mixer"] = FirstEntry(), GameMixer()
+    played = torch.tensor([[0, 0], [0, 1], [0, 1], [1, 1]]) % n_policies
+    batch = dataclasses.replace(world.some_batch(), policies=played if n_policies > 1 else None)
+    chosen = torch.rand(4, 3, 2, 3, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    value = Game().value(*chosen[..., 0].unbind(-1))
+    (of_value,) = torch.autograd.grad(value.sum(), chosen)
+    improved = learner.improved(learner.see(batch), torch.ones_like(chosen), chosen)
+    torch.testing.assert_close(improved.squeeze(-1), value)
+    (decision_weights(batch, n_policies) * improved).sum().backward()
+    for a in range(world.A):
+        for k in range(n_policies):
+            own = batch.mask & (played[:, a] == k).unsqueeze(-1)
+            wanted = of_value[own][:, a] / (n_policies * own.sum())
+            torch.testing.assert_close(chosen.grad[own][:, a], wanted)
+    assert (chosen.grad[~batch.mask] == 0).all()
+
+
 def test_facmacs_gradient_is_that_of_differences(world):
     learner, batch = make(world, "facmac").net.double(), world.some_batch()
     state, own = batch.state[:1, :1].double(), batch.obs[:1, :1].double()
