@@ -254,13 +254,17 @@ class BasicController:
             return self.forward(batch).values
         return self.agents.of_group(group, self.inputs(batch, group=group), packing=batch.packing)
 
-    def acting_policy(self, batch: EpisodeBatch, *, t_env: int) -> Tensor:
+    def acting_policy(self, batch: EpisodeBatch, *, t_env: int, values: Tensor | None = None) -> Tensor:
         """As :meth:`log_policy`, for others than its learner: also of a controller that acts by the best values."""
-        values = self.forward(batch).values
+        values = self.forward(batch).values if values is None else values
         if self.settings.action_selector != "epsilon_greedy":
             return self.policy_of(values, batch.available, t_env)
         best = torch.zeros_like(batch.available).scatter_(-1, greedy(values, batch.available).unsqueeze(-1), True)
         return policy_log_probs(masked_log_softmax(values, best), batch.available, self.epsilon(t_env))
+
+    def known_policy(self, batch: EpisodeBatch, *, t_env: int) -> Tensor:
+        """As :meth:`acting_policy`, as others may know it: which sub-policies were drawn is not among that."""
+        return self.acting_policy(batch, t_env=t_env)
 
     def decide(self, batch: EpisodeBatch, *, t_env: int, group: int | None = None) -> Policy:
         """As :meth:`log_policy`, at the decisions that were made."""

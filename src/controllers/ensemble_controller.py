@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -81,6 +82,17 @@ class EnsembleController(BasicController):
         assert batch.policies is not None, "the runner keeps what was played"
         packing = batch.packing if rows == EVERY else batch.step_packing
         return agents(inputs[:, rows], batch.policies, packing=packing)
+
+    def known_policy(self, batch: EpisodeBatch, *, t_env: int) -> Tensor:
+        """See :meth:`BasicController.known_policy`; the mean of all sub-policies, of which each is drawn as often."""
+        if self.n_policies == 1:
+            return super().known_policy(batch, t_env=t_env)
+        inputs = self.inputs(batch)
+        each = [
+            self.acting_policy(batch, t_env=t_env, values=member(inputs, packing=batch.packing))
+            for member in self.agents.members
+        ]
+        return torch.stack(each).logsumexp(0) - math.log(self.n_policies)
 
     def graphs(self) -> list[Graph]:
         """As :meth:`BasicController.graphs`.

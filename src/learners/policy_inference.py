@@ -111,6 +111,9 @@ class PolicyInference:
     def divergence(self, rivals: Sequence[Rival] = (), *, t_env: int) -> Metrics:
         """How far approximations are from the policies that act, once both have moved.
 
+        Of an agent with several sub-policies that is their mean: which one is drawn nobody else sees, so that beside
+        the one that is played even the best approximation would keep a divergence.
+
         Args:
             rivals: who plays the other teams.
             t_env: environment steps so far.
@@ -123,17 +126,15 @@ class PolicyInference:
         batch, pairs = latest.to(self.device), []
         beliefs = self._beliefs(batch)
         if not self.alone:
-            pairs.append(self._own_divergence(batch, next(beliefs)[0]))
+            pairs.append(self._own_divergence(batch, next(beliefs)[0], t_env))
         for rival, (log_mu, seen) in zip(rivals, beliefs, strict=False):
             if rival.known:
-                pairs.append(divergence(rival.policy(seen, t_env=t_env)[:, BEFORE], log_mu).flatten(2))
+                pairs.append(divergence(rival.known_policy(seen, t_env=t_env)[:, BEFORE], log_mu).flatten(2))
         return masked_mean(torch.cat(pairs, -1), batch.mask)
 
-    def _own_divergence(self, batch: EpisodeBatch, log_mu: Tensor) -> Tensor:
+    def _own_divergence(self, batch: EpisodeBatch, log_mu: Tensor, t_env: int) -> Tensor:
         """Of every agent's teammates: [B, T, A (A - 1)]."""
-        inputs = self.controller.inputs(batch)
-        values = self.controller.values(self.controller.agents, inputs, batch, BEFORE)
-        truth = policy_log_probs(values, batch.available[:, BEFORE], 0.0)
+        truth = self.controller.known_policy(batch, t_env=t_env)[:, BEFORE]
         others = ~torch.eye(truth.shape[2], dtype=torch.bool, device=truth.device)
         return divergence(truth, log_mu)[..., others]
 

@@ -44,6 +44,10 @@ class Rival:
         """Log-probabilities of what acts at ``t_env``, [B, T+1, A, U], in the rival's own batch."""
         return self.controller.acting_policy(batch, t_env=t_env)
 
+    def known_policy(self, batch: EpisodeBatch, *, t_env: int) -> Tensor:
+        """As :meth:`policy`, without the sub-policies that were drawn, which nobody else sees."""
+        return self.controller.known_policy(batch, t_env=t_env)
+
     def following(self, batch: EpisodeBatch, *, t_env: int) -> Tensor:
         """Logits of the actions behind the steps, [B, T, A, U]: of what lags, or else of what acts at ``t_env``."""
         if self.lagging is None:

@@ -1,6 +1,7 @@
 """Ensembles of sub-policies: who plays what, and what the learner and the replay know of it."""
 
 import collections
+import dataclasses
 
 import numpy as np
 import pytest
@@ -104,6 +105,32 @@ def test_who_infers_and_has_sub_policies_learns_from_any_guide(make_experiment, 
     if k > 1:
         stored = experiment.teams["agents"].replay.arrays["policies"][:12]
         assert set(np.unique(stored).tolist()) == set(range(k))
+
+
+@pytest.mark.parametrize("use_rnn", [True, False])
+def test_what_others_may_know_of_a_policy_is_the_mean_of_the_sub_policies(make_experiment, use_rnn):
+    controller = make_experiment("maddpg", *WORDS, f"use_rnn={use_rnn}").teams["agents"].controller
+    batch = gathered(make_experiment("maddpg", *WORDS))
+    each = [dataclasses.replace(batch, policies=torch.full_like(batch.policies, k)) for k in range(K)]
+    wanted = sum(controller.acting_policy(one, t_env=0).exp() for one in each) / K
+    known = controller.known_policy(batch, t_env=0)
+    torch.testing.assert_close(known.exp(), wanted)
+    assert not torch.allclose(controller.acting_policy(batch, t_env=0)[batch.rows], known[batch.rows], atol=1e-3)
+
+
+def test_the_divergence_of_approximations_does_not_depend_on_what_was_drawn(make_experiment):
+    """Of teammates and of rivals; the best approximation can only be of the mean."""
+    experiment = make_experiment("maddpg", *WORDS, "policy_inference=true", "env_args.n_teams=2", "batch_size=6")
+    experiment.iterate(Recorder())
+    learner = experiment.teams["red"].learner
+
+    def divergence(batch):
+        learner.inference.latest = batch
+        return learner.inference.divergence(learner.rivals, t_env=0)["inference_kl"]()
+
+    batch = learner.inference.latest
+    others = [dataclasses.replace(one, policies=(one.policies + 1) % K) for one in (batch, *batch.rivals)]
+    assert torch.equal(divergence(batch), divergence(dataclasses.replace(others[0], rivals=tuple(others[1:]))))
 
 
 def test_networks_of_other_ensembles_do_not_fit_and_it_is_said_why(make_experiment, tmp_path):
