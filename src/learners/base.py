@@ -55,6 +55,8 @@ class BaseLearner:
         individual_rewards: whether it can learn from a reward for each agent.
         several_networks: whether it needs more than one network, so that ``parameter_sharing=full`` is refused.
         ensembles: whether it can learn several sub-policies for each agent.
+        dependent: whether it can improve agents that decide one after another (a controller's ``one_network``); else
+            it takes them for independent.
         Settings: what it reads.
 
     Raises:
@@ -66,6 +68,7 @@ class BaseLearner:
     individual_rewards = False
     several_networks = False
     ensembles = False
+    dependent = False
     Settings: type[LearnerSettings] = LearnerSettings
 
     def __init__(

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from torch import Tensor
 
-from controllers.basic_controller import BasicController
-from core.data import TeamSpec
-from core.errors import UserError
 from estimators.credit import Marginal, counterfactual
 from learners.base import LearnerSettings
 from learners.coma_learner import COMALearner
@@ -27,23 +22,12 @@ class DOPLearner(COMALearner):
 
     So an agent's counterfactual advantage is k_i (Q_i(u) - sum_u' pi_i(u') Q_i(u')) whatever its partners do: COMA's
     and ASAE's of this critic at once. The critic learns from replayed episodes too, the actors from new ones alone.
-
-    Raises:
-        UserError: a controller whose policies depend on executed actions.
     """
 
     Settings: type[LearnerSettings] = DOPSettings
     rehearses = True
     critic: LinearQ
     settings: DOPSettings
-
-    def __init__(self, spec: TeamSpec, settings: DOPSettings, controller: BasicController, **others: Any) -> None:
-        if controller.one_network:
-            raise UserError(
-                f"mac={controller.settings.mac}: its policy of an agent depends on what those before it do, but "
-                f"{settings.learner} takes means over independent policies: give mac=basic_mac."
-            )
-        super().__init__(spec, settings, controller, **others)
 
     def make_critic(self) -> LinearQ:
         """Q_tot, its utilities in groups as the actors."""

@@ -65,8 +65,7 @@ class MADDPGLearner(ReplayLearner):
         device: where the networks live.
 
     Raises:
-        UserError: a controller whose agents are no independent policies that act by draws, or settings that contradict
-            each other.
+        UserError: a controller whose agents do not act by draws, or settings that contradict each other.
     """
 
     individual_rewards = True
@@ -104,11 +103,6 @@ class MADDPGLearner(ReplayLearner):
             raise UserError(
                 f"action_selector={acting.action_selector}: {s.learner} explores by draws from its policies: give "
                 "action_selector=soft_policies."
-            )
-        if self.controller.one_network:
-            raise UserError(
-                f"mac={acting.mac}: its agents decide one after another, and are no policies of their own that "
-                f"{s.learner} could improve: give mac=ensemble_mac."
             )
         if self._steps is not None and s.q_lambda > 0:
             raise UserError(

@@ -38,6 +38,7 @@ class MATLearner(StateValueLearner):
 
     Settings: type[LearnerSettings] = MATSettings
     individual_rewards = False
+    dependent = True
     controller: MATController
     settings: MATSettings
 

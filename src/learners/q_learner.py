@@ -19,7 +19,6 @@ from components.replay import Replay
 from components.target import Target
 from controllers.basic_controller import BasicController
 from core.data import EpisodeBatch, Metrics, TeamSpec
-from core.errors import UserError
 from core.kinds import UNIT
 from core.metrics import Later
 from core.row_batch import RowBatch
@@ -89,9 +88,6 @@ class QLearner(ReplayLearner):
 
     Minimises (r + gamma (1 - terminated) Q_tot'(s', argmax_u Q(s', u)) - Q_tot(s, u))^2 over real steps, with a
     target network and double Q-learning (van Hasselt et al. 2016).
-
-    Raises:
-        UserError: a controller whose outputs depend on executed actions.
     """
 
     Settings: type[LearnerSettings] = QLearnerSettings
@@ -106,11 +102,6 @@ class QLearner(ReplayLearner):
         reward_dim: int = 1,
         device: torch.device | str = "cpu",
     ) -> None:
-        if controller.one_network:
-            raise UserError(
-                f"mac={controller.settings.mac}: its outputs for an agent stand beside the executed actions of those "
-                f"before it, which are no Q-values that {settings.learner} could maximise: give mac=basic_mac."
-            )
         super().__init__(spec, settings, reward_dim=reward_dim, device=device)
         self.settings = settings
         self.controller = controller

@@ -151,6 +151,12 @@ class Team:
                     f"policy_ensemble={self.controller.n_policies}: {player.learner.learner} learns one policy for "
                     "every agent: give policy_ensemble=1; maddpg and facmac learn ensembles."
                 )
+            if self.controller.one_network and not make.dependent:
+                raise UserError(
+                    f"mac={self.controller.settings.mac}: its agents decide one after another, each by what those "
+                    f"before it do, but {player.learner.learner} takes them for independent policies: leave mac out, "
+                    "or give --config=mat, whose learner does not."
+                )
             more = {"rivals": self.rivals} if self.rivals else {}
             sizes = {"reward_dim": self.reward_dim, "device": self.device}
             made = make(self.spec, player.learner, self.controller, **sizes, **more)

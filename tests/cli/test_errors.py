@@ -66,9 +66,9 @@ MISTAKES = {
         ["--config=hatrpo", "--env-config=battle", "with", "parameter_sharing=types"],
         ["hatrpo_learner", "parameter_sharing=types", "one network", "parameter_sharing=none", "[0, 0, 1]"],
     ),
-    "values beside executed actions": (
+    "agents that decide one after another": (
         ["--config=iql", "--env-config=spread", "with", "mac=mat_mac", "use_rnn=false"],
-        ["mac=mat_mac", "no Q-values", "give mac=basic_mac"],
+        ["mac=mat_mac", "one after another", "q_learner", "independent policies", "leave mac out", "--config=mat"],
     ),
     "too many minibatches": (
         [*MAPPO, "batch_size_run=4", "num_mini_batch=5"],

@@ -11,10 +11,12 @@ import controllers
 import learners
 from components import checkpoint
 from contract_helpers import Recorder, assert_equal, iterate
+from controllers.mat_controller import MATController
 from core.errors import UserError
 from core.packing import Packing
 from core.registry import load
 from core.settings import config_names, config_path, read_yaml
+from training.teams import check_parts
 
 ALGORITHMS = config_names("algs")
 DTYPES = {"floats": torch.float32, "image": torch.uint8}
@@ -112,6 +114,17 @@ def test_trains(make_experiment, algorithm, sharing, use_rnn):
     assert len(nets) == {"full": 1, "none": 3}.get(sharing, 2)
     for first, second in itertools.pairwise(nets):
         assert differ(first, second)
+
+
+@pytest.mark.parametrize("algorithm", [name for name in ALGORITHMS if not controller_of(name).one_network])
+def test_agents_that_decide_one_after_another_are_refused(make_options, algorithm):
+    """Only MAT's learner can improve them; the others take agents for independent."""
+    words = ["mac=mat_mac", "use_rnn=false", "parameter_sharing=full"]
+    own = controller_of(algorithm).Settings.model_fields.keys() - MATController.Settings.model_fields
+    given = own & read_yaml(config_path("algs", algorithm)).keys()
+    said = "which this run does not use" if given else r"mac=mat_mac: its agents decide one after another.*independent"
+    with pytest.raises(UserError, match=said):
+        check_parts(make_options(algorithm, *words))
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)

@@ -398,6 +398,3 @@ def test_what_it_cannot_learn_from_is_refused(world):
     controller = BasicController(world.spec, greedy, generators=world.generators())
     with pytest.raises(UserError, match="action_selector=epsilon_greedy: dop_learner learns from draws"):
         DOPLearner(world.spec, DOPSettings(learner="dop_learner", **BASE), controller)
-    controller.one_network = True
-    with pytest.raises(UserError, match="dop_learner takes means over independent policies: give mac=basic_mac"):
-        DOPLearner(world.spec, DOPSettings(learner="dop_learner", **BASE), controller)
