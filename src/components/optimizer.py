@@ -7,7 +7,6 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.optim.adam import adam
 
 OptimizerName = Literal["adam", "rmsprop"]
 
@@ -28,26 +27,38 @@ class FusedAdam(torch.optim.Adam):
         self._gather()
 
     def _gather(self) -> None:
-        for p in self.param_groups[0]["params"]:
-            if not self.state[p]:
-                self.state[p] = {
+        """Find every parameter's state; the counts of steps are views of one tensor, so that one sum moves all."""
+        self._parameters: list[Tensor] = self.param_groups[0]["params"]
+        states = [self.state[p] for p in self._parameters]
+        for p, state in zip(self._parameters, states, strict=True):
+            if not state:
+                state |= {
                     "step": torch.zeros((), device=p.device),
                     "exp_avg": torch.zeros_like(p),
                     "exp_avg_sq": torch.zeros_like(p),
                 }
-        kept = ((p, self.state[p]) for p in self.param_groups[0]["params"])
-        self._found = [(p, state["step"], state["exp_avg"], state["exp_avg_sq"]) for p, state in kept]
+        self._count = torch.stack([state["step"] for state in states]) if states else torch.zeros(0)
+        self._steps = list(self._count.unbind())
+        for state, step in zip(states, self._steps, strict=True):
+            state["step"] = step
+        self._means, self._squares = ([state[key] for state in states] for key in ("exp_avg", "exp_avg_sq"))
 
     @torch.no_grad()
     def divided(self, scale: Tensor) -> None:
         """One step by the gradients that are there, divided by a scalar."""
         group = self.param_groups[0]
-        found = [one for one in self._found if one[0].grad is not None]
-        parameters, steps, means, squares = (list(column) for column in zip(*found, strict=True))
-        adam(
-            parameters, [p.grad for p in parameters], means, squares, [], steps, grad_scale=scale.float(), fused=True,
-            amsgrad=False, maximize=False, weight_decay=0.0, lr=group["lr"], eps=group["eps"],
-            beta1=group["betas"][0], beta2=group["betas"][1],
+        columns: list[list[Any]]
+        columns = [self._parameters, [p.grad for p in self._parameters], self._means, self._squares, self._steps]
+        if all(gradient is not None for gradient in columns[1]):
+            self._count += 1
+        else:
+            rows = [row for row in zip(*columns, strict=True) if row[1] is not None]
+            columns = [list(column) for column in zip(*rows, strict=True)]
+            torch._foreach_add_(columns[-1], 1)
+        parameters, gradients, means, squares, steps = columns
+        torch._fused_adam_(
+            parameters, gradients, means, squares, [], steps, grad_scale=scale.float(), amsgrad=False, maximize=False,
+            weight_decay=0.0, lr=group["lr"], eps=group["eps"], beta1=group["betas"][0], beta2=group["betas"][1],
         )  # fmt: skip
 
 
@@ -96,10 +107,11 @@ class Optimizer:
     def apply(self, loss: Tensor) -> Tensor:
         """Clip the gradients that are there, of this loss, and take the step; as :meth:`step`."""
         gradients = [p.grad for p in self.parameters if p.grad is not None]
-        norm = torch.zeros_like(loss, requires_grad=False)
-        if gradients:
-            norm = torch.stack(torch._foreach_norm(gradients)).norm()
-            scale = ((norm + 1e-6) / self.grad_norm_clip).clamp(min=1.0)
+        if not gradients:
+            norm = torch.zeros_like(loss, requires_grad=False)
+        else:
+            norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+            scale = (norm + 1e-6).div_(self.grad_norm_clip).clamp_(min=1.0)
             if isinstance(self._optimizer, FusedAdam):
                 self._optimizer.divided(scale)
             else:
