@@ -17,7 +17,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence
 
-from modules.gru_kernels import backward_step, forward_step, input_gradients, single_step
+from modules.gru_kernels import backward_step, forward_step, single_step
 
 
 class SequenceGRU(nn.GRU):
@@ -123,29 +123,31 @@ class _Sequence(torch.autograd.Function):
     def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
         x, w_ih, w_hh, hidden, gates, kept = ctx.saved_tensors
         sizes = _steps_with_gradient(grad_out, ctx.sizes)
-        n_rows, first, n_hidden = sum(sizes), sizes[0], grad_out.shape[1]
-        factors = gates.new_empty(n_rows, 3 * n_hidden)
-        carried = gates.new_empty(first + n_rows, n_hidden)  # becomes the whole gradient of every state
-        carried[:first], carried[first:] = 0, grad_out[:n_rows]
-        arrays = [each.numpy() for each in (hidden, gates, kept, carried, factors)]
-        earlier, of_gates = _before(carried, sizes), factors.split(sizes)
-        start = n_rows
+        n_rows, first, size = sum(sizes), sizes[0], grad_out.shape[1]
+        factors = gates.new_empty(n_rows, 4 * size)  # of n, r, z and m
+        carried, of_bias = gates.new_zeros(first, size), gates.new_zeros(4 * size)
+        arrays = [each.numpy() for each in (hidden, gates, kept, grad_out.contiguous(), carried, factors, of_bias)]
+        of_states, start = factors[:, size:].split(sizes), n_rows  # r, z and m are made of W h'
         for t in range(len(sizes) - 1, -1, -1):
             start -= sizes[t]
             before = first + start - sizes[t - 1] if t > 0 else 0
             backward_step(*arrays, before, start, sizes[t])
             if t > 0:
-                earlier[t].addmm_(of_gates[t], w_hh)
-        hidden = hidden[: first + n_rows]
-        states = hidden[:n_rows] if sizes[-1] == first else torch.cat(_before(hidden, sizes))
-        grad_w_hh = torch.mm(states.t(), factors).t()  # this way round the product is faster
-        grad_b_hh = factors.sum(0)
-        input_gradients(*arrays[3:], arrays[1], first)  # factors are of the input gates now
-        grad_w_ih = torch.mm(x[:n_rows].t(), factors).t()
-        grad_b_ih = torch.cat([grad_b_hh[: 2 * n_hidden], factors[:, 2 * n_hidden :].sum(0)])
+                (carried if sizes[t] == first else carried[: sizes[t]]).addmm_(of_states[t], w_hh)
+        grad_w_hh = torch.mm(_states(hidden, sizes).t(), factors[first:, size:]).t()  # this way round it is faster
+        of_inputs = factors[:, : 3 * size]  # n, r and z are made of W x
+        grad_w_ih = torch.mm(x[:n_rows].t(), of_inputs).t()
+        n, r_z = of_bias[:size], of_bias[size : 3 * size]
         grad_x = None
         if ctx.needs_input_grad[0]:
             grad_x = x.new_empty(x.shape)
-            torch.mm(factors, w_ih, out=grad_x[:n_rows])
+            torch.mm(of_inputs, torch.cat([w_ih[2 * size :], w_ih[: 2 * size]]), out=grad_x[:n_rows])
             grad_x[n_rows:] = 0
-        return grad_x, None, grad_w_ih, grad_w_hh, grad_b_ih, grad_b_hh
+        in_order = torch.cat([grad_w_ih[size:], grad_w_ih[:size]])
+        return grad_x, None, in_order, grad_w_hh, torch.cat([r_z, n]), of_bias[size:]
+
+
+def _states(hidden: Tensor, sizes: list[int]) -> Tensor:
+    """The states before every step but the first, whose are zero: [P - N, H]."""
+    first, n_rows = sizes[0], sum(sizes)
+    return hidden[first:n_rows] if sizes[-1] == first else torch.cat(_before(hidden[: first + n_rows], sizes)[1:])

@@ -134,51 +134,44 @@ def backward_step(
     hidden: np.ndarray,
     gates: np.ndarray,
     kept: np.ndarray,
+    grad: np.ndarray,
     carried: np.ndarray,
     out: np.ndarray,
+    of_bias: np.ndarray,
     before: int,
     start: int,
     n_rows: int,
 ) -> None:
-    """From the whole gradient of h to those of the pre-activations of r and z and of m; pass on z's share.
+    """From the gradient of one step's h to those of the pre-activations of n, r and z and of m; pass on z's share.
 
     Args:
         hidden, gates, kept, before, start, n_rows: as of :func:`forward_step`.
-        carried: float32 [N+P, H], the gradients of the hidden states; what flows through z is added to those of h'.
-        out: float32 [P, 3H], the step's rows are written.
+        grad: float32 [P, H] or more rows, of the hidden states, without what later steps give.
+        carried: float32 [N, H], what these give; replaced by what flows to h' through z.
+        out: float32 [P, 4H], n | r | z | m, the step's rows are written.
+        of_bias: float32 [4H], to which their sums are added.
     """
     size = hidden.shape[1]
-    first = len(carried) - len(out)
-    for row in range(start, start + n_rows):
-        g, o = gates[row], out[row]
+    sum_n, sum_r = of_bias[:size], of_bias[size : 2 * size]
+    sum_z, sum_m = of_bias[2 * size : 3 * size], of_bias[3 * size :]
+    for row in range(n_rows):
+        g, o = gates[start + row], out[start + row]
         r, z, n = g[:size], g[size : 2 * size], g[2 * size :]
-        of_r, of_z, of_m = o[:size], o[size : 2 * size], o[2 * size :]
-        m, c = kept[row], carried[first + row]
-        h, e = hidden[before + row - start], carried[before + row - start]
+        of_n, of_r, of_z, of_m = o[:size], o[size : 2 * size], o[2 * size : 3 * size], o[3 * size :]
+        m, c, given, h = kept[start + row], carried[row], grad[start + row], hidden[before + row]
+        for k in range(size):  # short loops, so that each becomes vector instructions
+            c[k] += given[k]
         for k in range(size):
+            of_n[k] = c[k] * (ONE - z[k]) * (ONE - n[k] * n[k])
             of_z[k] = c[k] * (h[k] - n[k]) * z[k] * (ONE - z[k])
         for k in range(size):
-            of_m[k] = c[k] * (ONE - z[k]) * (ONE - n[k] * n[k]) * r[k]
+            of_m[k] = of_n[k] * r[k]
+            of_r[k] = of_n[k] * r[k] * m[k] * (ONE - r[k])
         for k in range(size):
-            of_r[k] = of_m[k] * m[k] * (ONE - r[k])
+            c[k] *= z[k]
         for k in range(size):
-            e[k] += c[k] * z[k]
-
-
-@summing_kernel
-def input_gradients(carried: np.ndarray, out: np.ndarray, gates: np.ndarray, first: int) -> None:
-    """Replace the last third of ``out`` by the gradient of the input side of n: d h_t (1 - z) (1 - n^2).
-
-    Args:
-        carried: float32 [N+P, H], the whole gradient of the hidden states.
-        out: float32 [P, 3H], changed in place.
-        gates: float32 [P, 3H] or more rows, r | z | n.
-        first: N.
-    """
-    n_rows, width = out.shape
-    size = width // 3
-    for row in range(n_rows):
-        z, n = gates[row, size : 2 * size], gates[row, 2 * size :]
-        o, c = out[row, 2 * size :], carried[first + row]
+            sum_n[k] += of_n[k]
+            sum_r[k] += of_r[k]
         for k in range(size):
-            o[k] = c[k] * (ONE - z[k]) * (ONE - n[k] * n[k])
+            sum_z[k] += of_z[k]
+            sum_m[k] += of_m[k]
