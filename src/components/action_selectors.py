@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from components.selector_kernels import choose_best, choose_epsilon_greedy
+from components.selector_kernels import choose_best, choose_epsilon_greedy, values_of_best
 from estimators.masked import masked_log_softmax
 from estimators.noise import exponential
 
@@ -29,6 +29,15 @@ def greedy(values: Tensor, available: Tensor) -> Tensor:
         return values.masked_fill(~available, -torch.inf).argmax(-1)
     out = torch.empty(values.shape[:-1], dtype=torch.int64)
     choose_best(*_rows(values, available), out.view(-1).numpy())
+    return out
+
+
+def of_greedy(judged: Tensor, values: Tensor, available: Tensor) -> Tensor:
+    """What ``values`` say of the actions that are :func:`greedy` by ``judged``: [..., U] -> [...], without gradient."""
+    if not (_has_kernels(judged) and _has_kernels(values)):
+        return values.gather(-1, greedy(judged, available).unsqueeze(-1)).squeeze(-1).detach()
+    out = torch.empty(values.shape[:-1])
+    values_of_best(*_rows(judged, values, available), out.view(-1).numpy())
     return out
 
 

@@ -34,3 +34,10 @@ def choose_epsilon_greedy(
     for row in range(len(out)):
         source = noise if noise[row, n_actions] < epsilon else values
         out[row] = best(source, available, row, n_actions)
+
+
+@lean_kernel
+def values_of_best(judged: np.ndarray, values: np.ndarray, available: np.ndarray, out: np.ndarray) -> None:
+    """What ``values`` say of :func:`best` by ``judged``: float32 [N, U] twice and bool [N, U] -> float32 [N]."""
+    for row in range(len(out)):
+        out[row] = values[row, best(judged, available, row, available.shape[1])]

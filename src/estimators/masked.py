@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from estimators.softmax import log_softmax
 
@@ -28,6 +29,13 @@ def masked_mean(x: Tensor, mask: Tensor | None) -> Tensor:
 def mean_abs(x: Tensor, mask: Tensor | None) -> Tensor:
     """Mean magnitude; the arguments are those of :func:`masked_mean`."""
     return masked_mean(x.abs(), mask)
+
+
+def mean_square(x: Tensor, y: Tensor, mask: Tensor | None) -> Tensor:
+    """Mean of (x - y)^2; the arguments are those of :func:`masked_mean`, of one shape or to be expanded to it."""
+    if mask is None and x.shape == y.shape:
+        return F.mse_loss(x, y)  # one operator each way
+    return masked_mean((x - y) ** 2, mask)
 
 
 def masked_standardise(x: Tensor, mask: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from components.action_selectors import greedy
+from components.action_selectors import greedy, of_greedy
 from components.replay import Replay
 from components.target import Target
 from controllers.basic_controller import BasicController
@@ -23,7 +23,7 @@ from core.kinds import UNIT
 from core.metrics import Later
 from core.row_batch import RowBatch
 from core.settings import Section
-from estimators.masked import masked_mean, mean_abs
+from estimators.masked import masked_mean, mean_abs, mean_square
 from learners.base import LearnerSettings
 from learners.replayed import ReplayLearner, ReplaySettings
 from modules.mixers.mixers import IndependentMixer, QMixer, VDNMixer
@@ -69,8 +69,9 @@ class Seen:
         q: of the steps' own rows, [1, P, A, U], with gradient.
         state, available: of these rows.
         lagging: gives the target network's values of the following rows, [1, P, A, U]; computed when first asked for.
-        following: gives the greedy actions there, by the online network if ``double_q``, int64 [1, P, A]; without
-            gradient, computed when first asked for.
+        judged: gives the values by which the greedy actions there are: of the online network if ``double_q``, without
+            gradient, else ``lagging``.
+        following: gives these actions, int64 [1, P, A], computed when first asked for.
         t_env: environment steps so far.
     """
 
@@ -79,6 +80,7 @@ class Seen:
     state: Tensor
     available: Tensor
     lagging: Callable[[], Tensor]
+    judged: Callable[[], Tensor]
     following: Callable[[], Tensor]
     t_env: int
 
@@ -122,13 +124,15 @@ class QLearner(ReplayLearner):
 
     def bootstrap(self, batch: RowBatch, seen: Seen) -> Tensor:
         """What the lagging networks give for the following rows: [1, P, R]; without gradient."""
-        available, state = batch.ahead(batch.available), batch.ahead(batch.state)
-        return self.mix(self.target.net["mixer"], seen.lagging(), seen.following(), available, state)
+        available, state, mixer = batch.ahead(batch.available), batch.ahead(batch.state), self.target.net["mixer"]
+        if isinstance(mixer, DuplexMixer):
+            return self.mix(mixer, seen.lagging(), seen.following(), available, state)
+        return mixer(of_greedy(seen.judged(), seen.lagging(), available), state)
 
     def loss(self, batch: RowBatch, seen: Seen, target: Tensor) -> tuple[Tensor, Metrics]:
         """(Q_tot - target)^2 over real steps; target [1, P, R]."""
         mixed = self.mixed(batch, seen)
-        return masked_mean((mixed - target) ** 2, batch.mask), td_metrics(batch, mixed, target)
+        return mean_square(mixed, target, batch.mask), td_metrics(batch, mixed, target)
 
     # -- the update ---------------------------------------------------------------------------------------------------
 
@@ -184,14 +188,17 @@ class QLearner(ReplayLearner):
         def lagging() -> Tensor:
             return batch.ahead(self.target.net["agents"](inputs, sizes=batch.sizes))
 
+        def judged() -> Tensor:
+            assert isinstance(self.settings, DoubleQSettings)
+            return batch.ahead(q.detach()) if self.settings.double_q else lagging()
+
         @cache
         def following() -> Tensor:
-            assert isinstance(self.settings, DoubleQSettings)
-            values = batch.ahead(q.detach()) if self.settings.double_q else lagging()
-            return greedy(values, batch.ahead(batch.available))
+            return greedy(judged(), batch.ahead(batch.available))
 
-        own = {"state": batch.of_steps(batch.state), "available": batch.of_steps(batch.available)}
-        return Seen(inputs=inputs, q=batch.of_steps(q), **own, lagging=lagging, following=following, t_env=t_env)
+        ahead: dict[str, Any] = {"lagging": lagging, "judged": judged, "following": following}
+        own: dict[str, Any] = {"state": batch.of_steps(batch.state), "available": batch.of_steps(batch.available)}
+        return Seen(inputs=inputs, q=batch.of_steps(q), **own, **ahead, t_env=t_env)
 
     def networks(self) -> dict[str, nn.Module]:
         """agent.th and, where there is something to save, mixer.th and what else there is."""

@@ -13,7 +13,7 @@ from core.data import Metrics
 from core.kinds import UNIT
 from core.metrics import Later
 from core.row_batch import RowBatch
-from estimators.masked import masked_mean
+from estimators.masked import masked_mean, mean_square
 from learners.base import LearnerSettings
 from learners.q_learner import DoubleQSettings, MixerSettings, QLearner, Seen, chosen, td_metrics
 from modules.mixers.central import CentralMixer
@@ -64,7 +64,7 @@ class WQMIXLearner(QLearner):
         with torch.no_grad():
             full = mixed < target if self.settings.weighting == "optimistic" else self._better(batch, seen, q, target)
             weight = torch.where(full, 1.0, self.settings.wqmix_alpha)
-        central_loss = masked_mean((central - target) ** 2, batch.mask)
+        central_loss = mean_square(central, target, batch.mask)
         loss = masked_mean(weight * (mixed - target) ** 2, batch.mask) + central_loss
         metrics = td_metrics(batch, mixed, target) | {"central_loss": central_loss.detach()}
         return loss, metrics | {"full_weight_share": Later(masked_mean, full.float(), batch.mask)}

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.action_selectors import SELECTORS, epsilon_greedy, greedy, policy_log_probs, soft_policy
+from components.action_selectors import SELECTORS, epsilon_greedy, greedy, of_greedy, policy_log_probs, soft_policy
 
 
 def generator(seed=0):
@@ -47,6 +47,10 @@ def test_kernels_choose_as_the_operators_do(seed, epsilon):
     available = torch.rand(5, 3, 3, 3, generator=g) < 0.6
     available[..., 1] |= ~available.any(-1)
     assert torch.equal(greedy(values, available), greedy(values.double(), available))
+    others = torch.randn(values.shape, generator=g)
+    found = of_greedy(values, others, available)
+    assert torch.equal(found.double(), of_greedy(values.double(), others.double(), available))
+    assert torch.equal(found, others.gather(-1, greedy(values, available).unsqueeze(-1)).squeeze(-1))
     draws = [
         epsilon_greedy(v, available, epsilon=epsilon, generator=generator(seed)) for v in (values, values.double())
     ]

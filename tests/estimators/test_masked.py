@@ -1,12 +1,13 @@
 """Reductions that see real steps only, and policies that see available actions only."""
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from estimators import surrogates
-from estimators.masked import masked_log_softmax, masked_mean
+from estimators.masked import masked_log_softmax, masked_mean, mean_square
 
 
 @settings(max_examples=30, deadline=None)
@@ -34,6 +35,18 @@ def test_no_gradient_reaches_padding():
     masked_mean(x**2, mask).backward()
     assert (x.grad[~mask] == 0).all()
     torch.testing.assert_close(x.grad[mask], 2 * x.detach()[mask] / 6)
+
+
+@pytest.mark.parametrize("width", [1, 3])
+def test_the_mean_square_of_rows_without_padding_is_that_of_padded_ones(width):
+    """Value and gradient; a target may be for all of a row's values."""
+    x = torch.randn(2, 5, 3, dtype=torch.float64, requires_grad=True)
+    y, mask = torch.randn(2, 5, width, dtype=torch.float64), torch.ones(2, 5, dtype=torch.bool)
+    results = []
+    for of in (None, mask):
+        loss = mean_square(x, y, of)
+        results.append((loss, torch.autograd.grad(loss, x)[0]))
+    torch.testing.assert_close(*results)
 
 
 def test_log_softmax_over_the_available_actions():
