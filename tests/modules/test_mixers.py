@@ -120,10 +120,10 @@ def test_qmix_as_one_node_equals_its_operators(monotonic):
     every = torch.randn(7, 11, A, U), torch.randn(7, 11, S) * 3
     state, results = every[1], []
     for net, dtype in ((ours, torch.float32), (exact, F64)):
-        q = every[0].to(dtype, copy=True).requires_grad_()
-        total = net(q[..., 0], state.to(dtype))
+        q, seen = (x.to(dtype, copy=True).requires_grad_() for x in every)
+        total = net(q[..., 0], seen)
         (total**2).mean().backward()
-        results.append([total, q.grad, *(parameter.grad for parameter in net.parameters())])
+        results.append([total, q.grad, seen.grad, *(parameter.grad for parameter in net.parameters())])
     for one, other in zip(*results, strict=True):
         torch.testing.assert_close(one.double(), other, rtol=1e-4, atol=2e-6)
     with torch.no_grad():

@@ -51,12 +51,11 @@ class QMixer(nn.Module):
 
     def forward(self, q: Tensor, state: Tensor) -> Tensor:
         """The agents' chosen Q-values [B, T, A] and state [B, T, S] -> Q_tot [B, T, 1]."""
-        first = linear(self.first, state)
-        if self.hypernet_layers == 2 and can_mix(q, first):
-            nets = [self.weight_1, self.weight_2, self.value]
-            total = mixing(q.flatten(0, -2), first.flatten(0, -2), nets, monotonic=self.monotonic)
+        if self.hypernet_layers == 2 and can_mix(q, state):
+            nets = [self.first, self.weight_1, self.weight_2, self.value]
+            total = mixing(q.flatten(0, -2), state.flatten(0, -2), nets, monotonic=self.monotonic)
             return total.view(*q.shape[:-1], 1)
-        weight_1, weight_2, value, bias_1 = first.split(self.first_sizes, dim=-1)
+        weight_1, weight_2, value, bias_1 = linear(self.first, state).split(self.first_sizes, dim=-1)
         if self.hypernet_layers == 2:
             weight_1, weight_2 = linear(self.weight_1, F.relu(weight_1)), linear(self.weight_2, F.relu(weight_2))
         if self.monotonic:
