@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.cluster.hierarchy import fcluster, linkage
-from scipy.spatial.distance import cdist, squareform
 
 
 def clusters(points: np.ndarray, *, threshold: float) -> tuple[int, ...]:
@@ -23,6 +21,9 @@ def clusters(points: np.ndarray, *, threshold: float) -> tuple[int, ...]:
     Returns:
         the number of everything's group; they are numbered by their first members.
     """
+    from scipy.cluster.hierarchy import fcluster, linkage  # slow to import, so only when asked for
+    from scipy.spatial.distance import cdist, squareform
+
     n, repeats, _ = points.shape
     if n == 1:
         return (0,)

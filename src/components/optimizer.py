@@ -11,6 +11,21 @@ from torch import Tensor, nn
 OptimizerName = Literal["adam", "rmsprop"]
 
 
+def _without_compiler() -> None:
+    """Keep the methods of optimisers that are for torch.compile to skip from importing it at their first call.
+
+    Nothing here is compiled by it, and importing it takes a third of the time in which a run starts. Where torch keeps
+    these methods in another way, all is as torch has it.
+    """
+    for name in ("add_param_group", "load_state_dict", "state_dict", "zero_grad"):
+        plain = getattr(getattr(torch.optim.Optimizer, name), "__wrapped__", None)
+        if plain is not None and not hasattr(plain, "__dynamo_disable"):
+            plain.__dynamo_disable = plain  # what torch calls in its place
+
+
+_without_compiler()
+
+
 class FusedAdam(torch.optim.Adam):
     """Torch's fused Adam, which looks its state up once and clips while it reads the gradients.
 

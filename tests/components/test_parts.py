@@ -1,6 +1,7 @@
 """Running norm, targets, optimiser, schedules."""
 
 import copy
+import sys
 
 import numpy as np
 import pytest
@@ -130,6 +131,20 @@ class TestTarget:
 
 
 class TestOptimizer:
+    @pytest.mark.parametrize("kind", ["adam", "rmsprop"])
+    def test_making_and_saving_one_needs_no_compiler(self, monkeypatch, kind):
+        """torch would import torch._dynamo, 1.5 seconds of every run."""
+        monkeypatch.setitem(sys.modules, "torch._dynamo", None)
+        optimizer = Optimizer([nn.Parameter(torch.zeros(2))], kind=kind, lr=1.0, grad_norm_clip=1.0)
+        optimizer.load_state_dict(optimizer.state_dict())
+        optimizer.zero_grad()
+
+    def test_a_step_of_adam_needs_no_compiler(self, monkeypatch):
+        monkeypatch.setitem(sys.modules, "torch._dynamo", None)
+        x = nn.Parameter(torch.zeros(2))
+        Optimizer([x], kind="adam", lr=1.0, grad_norm_clip=1.0).step((x - 1).square().sum())
+        assert x[0].item() == pytest.approx(1, abs=1e-4)
+
     @pytest.mark.parametrize("clip", [0.5, 1e9])
     def test_clips_the_whole_norm_and_tells_it_unclipped(self, clip):
         a, b = nn.Parameter(torch.zeros(2)), nn.Parameter(torch.zeros(1))
