@@ -8,6 +8,8 @@ against the union of the chosen parts' models, and every part gets its own secti
 
 from __future__ import annotations
 
+import copy
+import functools
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -77,6 +79,13 @@ for _tag in (_PLAIN, *(_YAML + kind for kind in ("int", "float", "bool", "timest
     _Loader.add_constructor(_tag, _Loader.typed)
 
 
+@functools.lru_cache(maxsize=256)  # sets of runs read the same few files for every run
+def _parsed(data: bytes, name: str) -> Any:
+    loader = _Loader(data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"))
+    loader.name = name
+    return loader.get_single_data()
+
+
 def read_yaml(path: Path) -> dict[str, Any]:
     """Read one settings file; plain words are :class:`core.values.Raw`.
 
@@ -84,10 +93,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         UserError: unreadable, neither UTF-8 nor UTF-16, not YAML, or not a mapping of keys to values.
     """
     try:
-        data = path.read_bytes()
-        loader = _Loader(data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"))
-        loader.name = str(path)
-        content = loader.get_single_data()
+        content = copy.deepcopy(_parsed(path.read_bytes(), str(path)))
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
         mend = f"save it as UTF-8, e.g. iconv -f latin1 -t utf-8 {path}"

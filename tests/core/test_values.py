@@ -10,6 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import ConfigDict, Field
 
+from core import settings as files
 from core.errors import UserError
 from core.settings import Section, merge, read_yaml, split, validate
 from core.values import Raw, parse, settle
@@ -247,3 +248,15 @@ def test_files_that_cannot_be_read(tmp_path, content, expected):
 def test_a_file_that_holds_itself(tmp_path):
     with pytest.raises(UserError, match="nested"):
         validate(Sample, read_yaml(written(tmp_path, "a: &a [*a]\n")), {})
+
+
+def test_a_file_is_parsed_once_and_read_anew(tmp_path):
+    """What a reader does with it is nothing to the next one, and an edit counts."""
+    path = written(tmp_path, "a: {b: [1, 2]}\n")
+    parsed = files._parsed.cache_info().misses
+    first = read_yaml(path)
+    first["a"]["b"].append(3)
+    assert settle(read_yaml(path)) == {"a": {"b": [1, 2]}}
+    assert files._parsed.cache_info().misses == parsed + 1
+    written(tmp_path, "a: {b: [1, 7]}\n")
+    assert settle(read_yaml(path)) == {"a": {"b": [1, 7]}}
