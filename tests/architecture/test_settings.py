@@ -1,6 +1,7 @@
 """Every key of every file is read by something, every setting is used, every registered class can be imported."""
 
 import ast
+import functools
 import itertools
 from pathlib import Path
 
@@ -82,10 +83,14 @@ PASSED_ON = ("StarCraft2Args", "SMACv2Args")  # their keys go to the packages as
     "model", [model for model in models() if model.__name__ not in PASSED_ON], ids=lambda model: model.__name__
 )
 def test_every_setting_is_read_somewhere(model):
-    read = {node.attr for tree in TREES.values() for node in ast.walk(tree) if isinstance(node, ast.Attribute)} | {
-        key.value for tree in TREES.values() for key in ast.walk(tree) if subscript_key(key)
-    }
-    assert sorted(set(model.model_fields) - read) == []
+    assert sorted(set(model.model_fields) - names_read()) == []
+
+
+@functools.cache
+def names_read():
+    nodes = [node for tree in TREES.values() for node in ast.walk(tree)]
+    attributes = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
+    return attributes | {node.value for node in nodes if subscript_key(node)}
 
 
 def subscript_key(node):

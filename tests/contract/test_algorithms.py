@@ -31,6 +31,7 @@ def controller_of(algorithm):
 
 
 ON_POLICY = [name for name in ALGORITHMS if learner_of(name).on_policy]
+REPLAYING = [name for name in ALGORITHMS if name not in ON_POLICY or learner_of(name).rehearses]
 
 
 # an algorithm with settings that give it other parts
@@ -174,8 +175,11 @@ def test_images_teach_what_their_floats_teach(make_experiment, algorithm, joint)
         torch.testing.assert_close(value, weights(floats)[key], rtol=1e-3, atol=1e-4, msg=str(key))
 
 
-@pytest.mark.parametrize("kind", ["floats", "image"])
-@pytest.mark.parametrize("algorithm", [*ALGORITHMS, *ENSEMBLES])
+@pytest.mark.parametrize(
+    ("algorithm", "kind"),
+    [(name, "floats") for name in [*ALGORITHMS, *ENSEMBLES]]
+    + [(name, "image") for name in [*REPLAYING, *ENSEMBLES]],  # of which a buffer alone keeps any
+)
 def test_saved_and_loaded_runs_go_on_bit_for_bit(make_experiment, tmp_path, algorithm, kind):
     """Through files: networks, optimisers, targets, statistics, random streams and the replay buffer."""
     algorithm, *more = algorithm.split()

