@@ -3,6 +3,7 @@
     python benchmarks/learning.py matrix spread lbf --seeds 3 --jobs 2
     python benchmarks/learning.py spread --algorithms qmix vdn with t_max=2000000    # words for all runs
     python benchmarks/learning.py battle --tasks 2s3z --algorithms dop maddpg        # some of its tasks
+    python benchmarks/learning.py ablation --tasks spread_paper --lines synchronous
 
 A run that has completed already with the same settings is not repeated, an interrupted one is continued.
 Results lie under results/learning/<group>; the pictures beside them.
@@ -20,6 +21,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 
 import core.packages  # noqa: F401  (first: it tells of missing packages)
+from core.errors import UserError
+from core.registry import did_you_mean
 from core.words import parted
 from studies.commanding import status_of
 from studies.figures import Choice
@@ -65,6 +68,7 @@ LONG = """env_args.n_agents=3 t_max=5000000 test_interval=250000
     parameter_sharing=full batch_size_run=128 lr=0.0007 epochs=10 critic_updates=10
     entropy_coef=0.01 entropy_coef_finish=0.01"""
 PAPER = ("env_args.n_agents=5", *Choice().settings(1600, 0)[1:])
+ABLATED = {"spread": SPREAD, "spread_paper": PAPER}
 
 
 def _battles(maps: Mapping[str, int]) -> list[tuple[str, tuple[str, ...]]]:
@@ -101,9 +105,11 @@ def runs(group: str, seeds: int, algorithms: Sequence[str], tasks: Sequence[str]
                 yield Run(panel=panel, line=algorithm, config=algorithm, env=environment, words=settings)
 
 
-def ablation(seeds: int, lines: Sequence[str]) -> Iterator[Run]:
-    """Variants of asae on spread with three agents, and on the paper's with five."""
-    for environment, words in (("spread", SPREAD), ("spread_paper", PAPER)):
+def ablation(seeds: int, lines: Sequence[str], tasks: Sequence[str]) -> Iterator[Run]:
+    """Variants of asae on spread with three agents, and on the paper's with five; on those that are named, if any."""
+    for environment, words in ABLATED.items():
+        if tasks and environment not in tasks:
+            continue
         for seed in range(1, seeds + 1):
             for line in lines:
                 settings = (f"seed={seed}", *words, *ABLATION[line].split())
@@ -122,10 +128,32 @@ def chase(seeds: int) -> Iterator[Run]:
             )  # fmt: skip
 
 
+def tasks_of(group: str) -> list[str]:
+    """By what --tasks names a group's tasks."""
+    if group == "ablation":
+        return list(ABLATED)
+    words = [word for _, words in TASKS.get(group, ()) for word in words if word.startswith("env_args.")]
+    return list(dict.fromkeys(word.partition("=")[2] for word in words))
+
+
+def check_tasks(groups: Sequence[str], tasks: Sequence[str]) -> None:
+    """Refuse tasks that none of the groups has: nothing would be run for them.
+
+    Raises:
+        UserError: there is one.
+    """
+    known = [name for group in groups for name in tasks_of(group)]
+    for task in tasks:
+        if task not in known:
+            listed = f"Known: {', '.join(known)}." if known else "They have none to choose from."
+            near, asked = did_you_mean(task, known), " and ".join(groups)
+            raise UserError(f"--tasks {task}: there is no such task in {asked}.{near} {listed}")
+
+
 def made(group: str, args: argparse.Namespace) -> Iterator[Run]:
     """The runs of a group that are asked for."""
     if group == "ablation":
-        return ablation(args.seeds, args.lines)
+        return ablation(args.seeds, args.lines, args.tasks)
     return chase(args.seeds) if group == "chase" else runs(group, args.seeds, args.algorithms, args.tasks)
 
 
@@ -145,11 +173,18 @@ def learn(group: str, args: argparse.Namespace, words: Sequence[str]) -> list[st
     return failures
 
 
+def played(args: argparse.Namespace, words: Sequence[str]) -> list[str]:
+    """Run and draw all groups; messages of runs that failed."""
+    check_tasks(args.groups, args.tasks)
+    return [failure for group in args.groups for failure in learn(group, args, words)]
+
+
 def main() -> int:
     """Run the groups, then draw them."""
     cli = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     cli.add_argument("groups", nargs="+", choices=[*TASKS, "ablation", "chase"])
-    cli.add_argument("--tasks", nargs="+", default=[], help="maps or games of the groups: 2s3z climbing")
+    told = "maps or games of the groups, environments of the group ablation: 2s3z climbing spread_paper"
+    cli.add_argument("--tasks", nargs="+", default=[], help=told)
     cli.add_argument("--algorithms", nargs="+", default=ALGORITHMS)
     cli.add_argument("--lines", nargs="+", choices=ABLATION, default=list(ABLATION), help="of the group ablation")
     cli.add_argument("--seeds", type=int, default=3)
@@ -157,7 +192,7 @@ def main() -> int:
     cli.add_argument("--also", nargs="+", type=Path, default=[], metavar="DIR", help="runs that completed there count")
     arguments, words = parted(sys.argv[1:])
     args = cli.parse_args(arguments)
-    return status_of(lambda: [failure for group in args.groups for failure in learn(group, args, words)])
+    return status_of(lambda: played(args, words))
 
 
 if __name__ == "__main__":
