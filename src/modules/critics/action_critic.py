@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from modules.critics.action_sum import action_sum
 from modules.first_linear import FirstLinear, as_one_layer
 from modules.rows import linear, linear_relu
 
@@ -61,15 +62,20 @@ class ActionCritic(nn.Module):
         Returns:
             [B, T, A', 1]
         """
-        each = joint.dim() == 5
-        actions = linear(self.action, self._own(joint, 2).flatten(3) if each else joint.flatten(2).unsqueeze(2))
-        first = linear(self.own, own) + linear(self.shared, shared).unsqueeze(2) + actions
+        shape = own.shape[:3]
+        same = own.stride()[:2] == (0, 0)  # an agent's own part is its number alone
+        mine = linear(self.own, own[:1, :1] if same else own).flatten(0, 1)
+        base, change, columns = linear(self.shared, shared), None, None
+        if joint.dim() == 5:
+            mine = mine + linear(self.action, self._own(joint, 2).flatten(3)).flatten(0, 1)
+        else:
+            base = base + linear(self.action, joint.flatten(2))
         if acting is not None:
             n_actions = acting.shape[-1]
+            change = (self._own(acting, 2) - self._own(joint, 2)[..., :n_actions]).flatten(0, 1)
             columns = self.action.weight.t().unflatten(0, joint.shape[2:])[self.agents, :n_actions]  # [A', U'', H]
-            change = self._own(acting, 2) - self._own(joint, 2)[..., :n_actions]
-            first = first + torch.einsum("btau,auh->btah", change, columns)
-        return linear(self.fc3, linear_relu(self.fc2, F.relu(first)))
+        first = action_sum(base.flatten(0, 1), mine, change, columns)
+        return linear(self.fc3, linear_relu(self.fc2, first)).view(*shape, 1)
 
     def _own(self, x: Tensor, axis: int) -> Tensor:
         return x if x.shape[axis] == len(self.agents) else x.index_select(axis, self.agents)
