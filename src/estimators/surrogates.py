@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from torch import Tensor
 
 
@@ -36,3 +38,22 @@ def entropy(log_p: Tensor) -> Tensor:
 
 
 SURROGATES = {"ppo": ppo, "clip": clip}
+
+
+@dataclass(frozen=True)
+class Surrogate:
+    """A choice of what is minimised at the executed actions.
+
+    Attributes:
+        name: of :data:`SURROGATES`, or "policy_gradient".
+        clip_range: of the former.
+    """
+
+    name: str
+    clip_range: float = 0.0
+
+    def __call__(self, log_prob: Tensor, old: Tensor, advantage: Tensor) -> Tensor:
+        """Per decision, from log-probabilities under the present policy and the one that acted; all of one shape."""
+        if self.name == "policy_gradient":
+            return policy_gradient(log_prob, advantage)
+        return SURROGATES[self.name]((log_prob - old).exp(), advantage, self.clip_range)

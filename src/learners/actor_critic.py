@@ -5,7 +5,7 @@ A leaf class states which critic it has, how credit is assigned and which surrog
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +13,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from components.decisions import improvement_of
 from components.optimizer import Optimizer, Optimizers
 from components.schedules import LinearSchedule
 from components.target import Target
@@ -22,8 +23,10 @@ from core.data import EpisodeBatch, Metrics, TeamSpec
 from core.errors import UserError
 from core.metrics import Later
 from estimators.masked import likeliest, masked_mean
+from estimators.surrogates import Surrogate
 from learners.base import BaseLearner, LearnerSettings
-from learners.critics.part import EVERY, CriticPart, Iteration, Rows, TargetSettings, mean_metrics
+from learners.critics.part import CriticPart, Iteration, TargetSettings, mean_metrics
+from learners.minibatches import Rows, draw, minibatches
 
 
 class ActorCriticSettings(TargetSettings):
@@ -99,9 +102,24 @@ class ActorCriticLearner(BaseLearner):
         """Advantages as the objective takes them; ``log_pi`` [B, T, A, U] is pi_k where credit is re-estimated."""
         raise NotImplementedError
 
+    @property
+    def surrogate(self) -> Surrogate | None:
+        """What the actors minimise at the executed actions; None: :meth:`objective` is of others too."""
+        return Surrogate("policy_gradient")
+
+    def of_executed(self, it: Iteration, advantages: Tensor) -> Tensor:
+        """Those of :meth:`credit` that the executed actions have: [B, T, A]."""
+        return advantages
+
+    def told(self, it: Iteration, log_prob: Tensor) -> Metrics:
+        """More metrics of a step, from the executed actions' log-probabilities [B, T, A]."""
+        return {}
+
     def objective(self, it: Iteration, policy: Policy, advantages: Tensor) -> tuple[Tensor, Metrics]:
         """What the actors minimise per decision: [B, T, A], from the present policy."""
-        raise NotImplementedError
+        surrogate: Any = self.surrogate
+        loss = surrogate(policy.executed, it.executed, self.of_executed(it, advantages))
+        return loss, self.told(it, policy.executed)
 
     def recredit(self, epoch: int) -> bool:
         """Whether credit is re-estimated in this epoch (> 0)."""
@@ -178,23 +196,17 @@ class ActorCriticLearner(BaseLearner):
                 "batch_size_run."
             )
 
-    def minibatches(self, n_episodes: int) -> Iterable[Rows]:
+    def minibatches(self, n_episodes: int) -> Sequence[Rows]:
         """Every episode in exactly one minibatch, in random order; all of them at once where one is asked for."""
         self.check_batches(n_episodes)
-        n = self.settings.num_mini_batch
-        if n == 1:
-            return [EVERY]
-        generator = self.controller.generators["learner"]
-        return torch.randperm(n_episodes, generator=generator, device=self.device).tensor_split(n)
+        return draw(n_episodes, self.settings.num_mini_batch, self.controller.generators["learner"], self.device)
 
     def _epoch(self, it: Iteration, policy: Policy, advantages: Tensor, t_env: int) -> Metrics:
         """One step of the actors on each minibatch; ``policy`` is the present one."""
-        coef, passes = self.entropy_coef(t_env), []
-        for rows in self.minibatches(it.batch.n_episodes):
-            part = it.episodes(rows)
-            if isinstance(rows, Tensor):
-                policy = self.policy(part, t_env=t_env)
-            passes.append(self._improve(part, policy, advantages[rows], coef))
+        coef, passes, rows = self.entropy_coef(t_env), [], self.minibatches(it.batch.n_episodes)
+        for part, own in zip(it.minibatches(rows), minibatches(advantages, rows), strict=True):
+            present = policy if part is it else self.policy(part, t_env=t_env)
+            passes.append(self._improve(part, present, own, coef))
         return mean_metrics(passes)
 
     def imitate(self, batch: EpisodeBatch, *, t_env: int, epochs: int) -> Metrics:
@@ -247,14 +259,17 @@ class ActorCriticLearner(BaseLearner):
         return advantages, metrics
 
     def _improve(self, it: Iteration, policy: Policy, advantages: Tensor, entropy_coef: float) -> Metrics:
-        per_decision, metrics = self.objective(it, policy, advantages)
-        pg_loss = masked_mean(per_decision, it.weights)
-        entropy = masked_mean(policy.entropy, it.weights)
-        loss = pg_loss - entropy_coef * entropy
+        if self.surrogate is None:
+            per_decision, metrics = self.objective(it, policy, advantages)
+            found = improvement_of(policy.executed, policy.entropy, it.weights, per_decision, entropy_coef)
+        else:
+            common = it.weights, it.executed, self.of_executed(it, advantages)
+            found = policy.improvement(self.surrogate, *common, entropy_coef)
+            metrics = self.told(it, found.log_prob)
         beside, more = self.critic.beside(it)
-        grad_norm = self.step_actors(it, loss if beside is None else loss + beside)
+        grad_norm = self.step_actors(it, found.loss if beside is None else found.loss + beside)
         metrics.update(more)
-        metrics.update(pg_loss=pg_loss.detach(), entropy=entropy.detach(), agent_grad_norm=grad_norm)
+        metrics.update(pg_loss=found.pg_loss, entropy=found.entropy, agent_grad_norm=grad_norm)
         return metrics
 
     # -- saving ---------------------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from estimators.credit import (
     partner_probabilities,
 )
 from estimators.masked import masked_mean
+from estimators.surrogates import Surrogate
 from learners.counterfactual import CounterfactualLearner, CounterfactualSettings
 from learners.critics.joint_q import JointQ
 from learners.critics.part import Iteration, JointInputs, Judged
@@ -119,17 +120,20 @@ class ASAELearner(ProximalLearner, CounterfactualLearner):
         """For the mean over own actions too."""
         return super().of_all or self.settings.own_action == "expected"
 
+    @property
+    def surrogate(self) -> Surrogate | None:
+        """That of the settings (eq. 18), where executed own actions alone count."""
+        s = self.settings
+        return None if s.own_action == "expected" else Surrogate(s.surrogate, s.eps_clip)
+
     def objective(self, it: Iteration, policy: Policy, advantages: Tensor) -> tuple[Tensor, Metrics]:
         """The clipped surrogate of every agent (eq. 18): [B, T, A]."""
         s, old = self.settings, it.log_pi[:, :-1]
-        surrogate = surrogates.SURROGATES[s.surrogate]
-        if s.own_action == "expected":
-            ratio = (policy.log_pi[:, : it.batch.n_steps] - old).masked_fill(~it.batch.available[:, :-1], 0.0).exp()
-            loss = (old.exp() * surrogate(ratio, advantages, s.eps_clip)).sum(-1)
-            return loss, {"clip_fraction": Later(_clipped, ratio, old, it.weights, s.eps_clip)}
-        ratio = it.ratio_of(policy)
-        taken = self.of_executed(it, advantages)
-        return self.clipped(it, ratio, surrogate(ratio, taken, s.eps_clip))
+        if s.own_action != "expected":
+            return super().objective(it, policy, advantages)
+        ratio = (policy.log_pi[:, : it.batch.n_steps] - old).masked_fill(~it.batch.available[:, :-1], 0.0).exp()
+        loss = (old.exp() * surrogates.SURROGATES[s.surrogate](ratio, advantages, s.eps_clip)).sum(-1)
+        return loss, {"clip_fraction": Later(_clipped, ratio, old, it.weights, s.eps_clip)}
 
     def recredit(self, epoch: int) -> bool:
         """Resynchronise: eq. 11 without the approximation pi_{i+1} ~ pi_i."""

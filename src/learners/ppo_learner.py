@@ -5,14 +5,10 @@ from __future__ import annotations
 from typing import Literal
 
 from pydantic import Field
-from torch import Tensor
 
-from controllers.policy import Policy
-from core.data import Metrics
-from estimators import surrogates
+from estimators.surrogates import Surrogate
 from learners.advantage import AdvantageLearner, AdvantageSettings
 from learners.base import LearnerSettings
-from learners.critics.part import Iteration
 from learners.critics.state_value import StateValue, StateValueSettings
 from learners.proximal import ProximalLearner, ProximalSettings
 
@@ -30,13 +26,10 @@ class StateValueLearner(ProximalLearner, AdvantageLearner):
 
     settings: SurrogateSettings
 
-    def objective(self, it: Iteration, policy: Policy, advantages: Tensor) -> tuple[Tensor, Metrics]:
-        """The surrogate of every executed action: [B, T, A]."""
-        s = self.settings
-        if s.surrogate == "policy_gradient":
-            return surrogates.policy_gradient(policy.executed, advantages), {}
-        ratio = it.ratio_of(policy)
-        return self.clipped(it, ratio, surrogates.SURROGATES[s.surrogate](ratio, advantages, s.eps_clip))
+    @property
+    def surrogate(self) -> Surrogate:
+        """That of the settings."""
+        return Surrogate(self.settings.surrogate, self.settings.eps_clip)
 
 
 class PPOSettings(StateValueSettings, SurrogateSettings):

@@ -35,9 +35,11 @@ class ProximalLearner(ActorCriticLearner):
         """Passes of the actors over each batch."""
         return self.settings.epochs
 
-    def clipped(self, it: Iteration, ratio: Tensor, loss: Tensor) -> tuple[Tensor, Metrics]:
-        """A loss [B, T, A], and which share of the ratios [B, T, A] has left the clip range."""
-        return loss, {"clip_fraction": Later(_outside, ratio, it.weights, self.settings.eps_clip)}
+    def told(self, it: Iteration, log_prob: Tensor) -> Metrics:
+        """Which share of the ratios [B, T, A] has left the clip range, where there is one."""
+        if self.surrogate is not None and self.surrogate.name == "policy_gradient":
+            return {}
+        return {"clip_fraction": Later(_outside, log_prob, it.executed, it.weights, self.settings.eps_clip)}
 
     def stop(self, it: Iteration, policy: Policy) -> bool:
         """Whether the mean KL[pi_{i+1}, pi_i] has exceeded the bound."""
@@ -74,6 +76,6 @@ def _of_partners(per_agent: Tensor) -> Tensor:
     return per_agent.sum() * (n - 1) / n
 
 
-def _outside(ratio: Tensor, weights: Tensor, eps_clip: float) -> Tensor:
+def _outside(log_prob: Tensor, old: Tensor, weights: Tensor, eps_clip: float) -> Tensor:
     """Which share of the ratios [B, T, A] has left the clip range."""
-    return masked_mean(((ratio - 1).abs() > eps_clip).float(), weights)
+    return masked_mean((((log_prob - old).exp() - 1).abs() > eps_clip).float(), weights)

@@ -29,6 +29,10 @@ class FirstLinear(nn.Linear):
         self.unit = unit
         self._narrow = in_features < out_features  # so the product for the weights' gradient is faster the other way
 
+    def is_plain(self, x: Tensor) -> bool:
+        """Whether rows like these take what ``nn.Linear`` does."""
+        return x.dtype != torch.uint8 and x.shape[-1] == self.in_features and self.bias is not None
+
     def forward(self, x: Tensor) -> Tensor:
         """Rows [N, I], floats or bytes -> floats [N, O]; of narrower rows the entries that are missing count as 0."""
         weight = self.weight if x.shape[-1] == self.in_features else self.weight[:, : x.shape[-1]]

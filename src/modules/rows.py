@@ -9,6 +9,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from modules.first_linear import FirstLinear
+from modules.layers import layers
 from modules.sparse_rows import LiveColumns, SparseRows
 
 
@@ -20,6 +22,27 @@ def linear(layer: nn.Linear, x: Tensor | SparseRows | LiveColumns) -> Tensor:
 def linear_relu(layer: nn.Linear, x: Tensor | SparseRows | LiveColumns) -> Tensor:
     """``layer`` on the last axis, then ReLU: [..., I] -> [..., O]."""
     return F.relu(_through(layer, x), inplace=True).view(*x.shape[:-1], layer.out_features)
+
+
+def mlp(
+    x: Tensor | SparseRows | LiveColumns, first: FirstLinear, *linears: nn.Linear, rectified: bool = False
+) -> Tensor:
+    """Linear layers on the last axis, a ReLU behind each but the last: [..., I] -> [..., O].
+
+    Args:
+        x: what ``first`` takes.
+        first, linears: the layers.
+        rectified: a ReLU behind the last one too.
+    """
+    shape = (*x.shape[:-1], linears[-1].out_features if linears else first.out_features)
+    if isinstance(x, Tensor) and first.is_plain(x):
+        return layers(x.flatten(0, -2), first, *linears, rectified=rectified).view(shape)
+    out = _through(first, x)
+    if linears:
+        out = layers(F.relu(out, inplace=True), *linears, rectified=rectified)
+    elif rectified:
+        out = F.relu(out, inplace=True)
+    return out.view(shape)
 
 
 def _through(layer: nn.Linear, x: Tensor | SparseRows | LiveColumns) -> Tensor:

@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from components.action_selectors import policy_log_probs
-from components.decisions import decisions
-from estimators.surrogates import entropy
+from components.decisions import decisions, improvement
+from estimators.masked import masked_mean
+from estimators.surrogates import Surrogate, entropy
 
 B, T, A, U = 3, 4, 2, 5
 
@@ -66,3 +67,60 @@ def test_an_action_that_was_not_available_is_as_unlikely_as_in_the_policy():
     double, _ = plain(logits.float(), available, actions)
     assert single[0, 0, 0] == pytest.approx(float(double[0, 0, 0]))
     assert single[0, 0, 0] < -1e37
+
+
+def some_improvement(seed=0):
+    logits, available, actions, mask = some(seed, scale=2.0)
+    g = torch.Generator().manual_seed(seed + 1)
+    old = plain(logits + 0.3 * torch.randn(logits.shape, generator=g, dtype=torch.float64), available, actions)[0]
+    advantages = torch.randn(B, T, A, generator=g, dtype=torch.float64)
+    return logits, available, actions, mask, old, advantages
+
+
+@pytest.mark.parametrize("epsilon", [0.0, 0.2])
+@pytest.mark.parametrize("of_decisions", [True, False])
+@pytest.mark.parametrize("name", ["policy_gradient", "ppo", "clip"])
+def test_the_actors_loss_and_its_gradient(name, of_decisions, epsilon):
+    logits, available, actions, mask, old, advantages = some_improvement()
+    weights = mask.unsqueeze(-1) & (available[:, :-1].sum(-1) > 1) if of_decisions else mask
+    assert 0 < weights.sum() < weights.numel()
+    surrogate, found = Surrogate(name, 0.2), []
+    for dtype in (torch.float32, torch.float64):
+        x = logits.to(dtype).requires_grad_()
+        if dtype == torch.float32:
+            given = {"old": old.float(), "advantages": advantages.float(), "surrogate": surrogate}
+            out = improvement(x, available, actions, weights, **given, entropy_coef=0.3, epsilon=epsilon)
+            parts = out.loss, out.pg_loss, out.entropy
+            assert not any(part.requires_grad for part in out[1:])
+        else:
+            log_prob, spread = plain(x, available, actions, epsilon)
+            pg_loss = masked_mean(surrogate(log_prob, old, advantages), weights)
+            parts = pg_loss - 0.3 * masked_mean(spread, weights), pg_loss, masked_mean(spread, weights)
+        (2 * parts[0]).backward()
+        found.append([*(part.detach().double() for part in parts), x.grad.double()])
+    for single, double in zip(*found, strict=True):
+        torch.testing.assert_close(single, double, atol=2e-5, rtol=1e-4)
+    counted = weights if of_decisions else mask.unsqueeze(-1).expand(B, T, A)
+    expected = plain(logits, available, actions, epsilon)[0][counted]
+    torch.testing.assert_close(out.log_prob[counted].double(), expected, atol=2e-5, rtol=1e-4)
+    if name != "policy_gradient":
+        ratio = (plain(logits, available, actions)[0] - old).exp()[counted]
+        assert ((ratio > 1.2).any(), (ratio < 0.8).any(), ((ratio - 1).abs() < 0.2).any()) == (True, True, True)
+
+
+def test_what_does_not_count_has_no_influence_on_the_actors_loss_and_not_a_number_shows():
+    logits, available, actions, mask, old, advantages = (
+        x.float() if x.is_floating_point() else x for x in some_improvement()
+    )
+    given = {"surrogate": Surrogate("ppo", 0.2), "entropy_coef": 0.1, "epsilon": 0.0}
+    known = improvement(logits, available, actions, mask, old=old, advantages=advantages, **given).loss
+    for x in (logits[:, :-1], old, advantages):
+        x[~mask] = torch.nan
+    assert improvement(logits, available, actions, mask, old=old, advantages=advantages, **given).loss == known
+    none = torch.zeros_like(mask)
+    assert improvement(logits, available, actions, none, old=old, advantages=advantages, **given).loss == 0
+    for x in (logits, old, advantages):
+        before = x[0, 0, 0].clone()
+        x[0, 0, 0] = torch.nan
+        assert improvement(logits, available, actions, mask, old=old, advantages=advantages, **given).loss.isnan()
+        x[0, 0, 0] = before

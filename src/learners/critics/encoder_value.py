@@ -11,7 +11,6 @@ from components.optimizer import Optimizer
 from controllers.mat_controller import MATController
 from core.data import EpisodeBatch, Metrics
 from core.kinds import UNIT
-from estimators.masked import masked_mean
 from learners.base import BaseLearner
 from learners.critics.part import CriticSettings, Iteration
 from learners.critics.value_part import ValuePart, ValueSettings
@@ -86,8 +85,8 @@ class SharedEncoderValue(ValuePart):
         weights, (old, target) = self.weights(it), self.normalised(it)
         assert len(self.controller.encoded) == it.batch.n_episodes, "the policy was asked of these episodes last"
         value = self.raw(self.net, self.controller.encoded[:, :-1], it.batch.step_packing)
-        loss = masked_mean(self.loss(value, target, old), weights)
-        return loss, self.metrics(value - target, loss, taken=value, target=target, mask=weights)
+        loss = self.loss(value, target, old, weights)
+        return loss, self.metrics(loss, taken=value, target=target, mask=weights)
 
     def behind(self, it: Iteration) -> Metrics:
         """Let go of the graph: it has learnt with the policy."""

@@ -200,8 +200,8 @@ class JointQ(ActionValues):
         error = taken - target
         loss = error.square().mean() if part.whole else masked_mean(error**2, mask)
         if part.of_values is None:
-            return self.descend(error, loss, taken=taken, target=target, mask=mask)
+            return self.descend(loss, taken=taken, target=target, mask=mask)
         value = self.net.value(part.own, part.shared).squeeze(-1)
         of_value = masked_mean((value - part.of_values) ** 2, mask)
-        metrics = self.descend(error, loss + of_value, taken=taken, target=target, mask=mask)
+        metrics = self.descend(loss + of_value, taken=taken, target=target, mask=mask)
         return metrics | {"value_loss": of_value.detach(), "value_mean": Later(masked_mean, value, mask)}

@@ -124,7 +124,7 @@ class LinearQ(ActionValues):
             mask, kappa = it.replayed.batch.mask, self.settings.kappa
             loss = kappa * masked_mean(wrong**2, mask) + (1 - kappa) * loss
             more["replayed_td_error_abs"] = Later(mean_abs, wrong, mask)
-        return self.descend(error, loss, taken=taken, target=targets, mask=it.batch.mask) | more
+        return self.descend(loss, taken=taken, target=targets, mask=it.batch.mask) | more
 
     def _error(self, it: Iteration, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Q_tot of what was done, and how much that is above its target: two [B, T, 1]."""

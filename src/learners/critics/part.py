@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -19,6 +20,7 @@ from estimators.credit import Marginal
 from estimators.masked import masked_mean, mean_abs
 from estimators.returns import continues_from_mask, lambda_returns, n_step_returns
 from learners.base import BaseLearner, LearnerSettings
+from learners.minibatches import Rows, minibatches
 from modules.sharing import Grouped
 
 
@@ -36,10 +38,6 @@ class CriticSettings(TargetSettings):
 
     critic_lr: float | None = Field(None, gt=0, description="The critic's learning rate; null is the actor's lr.")
     critic_hidden_dim: int = Field(64, ge=1, description="Width of the critic's hidden layers.")
-
-
-Rows = Tensor | slice
-EVERY = slice(None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,20 +98,9 @@ class Iteration:
             group=group,
         )
 
-    def episodes(self, rows: Rows) -> Iteration:
-        """Some of the episodes (all for a slice, which is ``EVERY``)."""
-        return _rows(replace(self, replayed=None), rows) if isinstance(rows, Tensor) else self
-
-
-def _rows(x: Any, rows: Rows) -> Any:
-    """Rows of a tensor, or of every tensor in a dataclass or a tuple."""
-    if x is None or isinstance(x, int):
-        return x
-    if isinstance(x, Tensor):
-        return x[rows]
-    if isinstance(x, tuple):
-        return tuple(_rows(value, rows) for value in x)
-    return replace(x, **{field.name: _rows(getattr(x, field.name), rows) for field in fields(x)})
+    def minibatches(self, rows: Sequence[Rows]) -> list[Iteration]:
+        """What the actors' steps on some of the episodes each need (``learners.minibatches``); all for a slice."""
+        return minibatches(replace(self, inputs=None, replayed=None), rows) if isinstance(rows[0], Tensor) else [self]
 
 
 class CriticPart:
@@ -183,11 +170,10 @@ class CriticPart:
             return n_step_returns(**common, n=s.q_nstep)
         return lambda_returns(**common, lam=s.td_lambda)
 
-    def descend(self, error: Tensor, loss: Tensor, *, taken: Tensor, target: Tensor, mask: Tensor) -> Metrics:
+    def descend(self, loss: Tensor, *, taken: Tensor, target: Tensor, mask: Tensor) -> Metrics:
         """One gradient step on a loss; its metrics.
 
         Args:
-            error: [B, T, A], the prediction less its target.
             loss: scalar.
             taken, target: [B, T, A], the prediction and its target.
             mask: bool, steps [B, T] or decisions [B, T, A].
@@ -195,13 +181,13 @@ class CriticPart:
         grad_norm = self.optimizer.step(loss)
         if self.target is not None:
             self.target.update()
-        return self.metrics(error, loss, taken=taken, target=target, mask=mask) | {"critic_grad_norm": grad_norm}
+        return self.metrics(loss, taken=taken, target=target, mask=mask) | {"critic_grad_norm": grad_norm}
 
-    def metrics(self, error: Tensor, loss: Tensor, *, taken: Tensor, target: Tensor, mask: Tensor) -> Metrics:
+    def metrics(self, loss: Tensor, *, taken: Tensor, target: Tensor, mask: Tensor) -> Metrics:
         """What is told of a loss; the arguments are those of :meth:`descend`."""
         return {
             "critic_loss": loss.detach(),
-            "td_error_abs": Later(mean_abs, error, mask),
+            "td_error_abs": Later(_mean_error, taken, target, mask),
             "q_taken_mean": Later(masked_mean, taken, mask),
             "target_mean": Later(masked_mean, target, mask),
         }
@@ -285,6 +271,10 @@ class ActionValues(CriticPart):
             taken: [B, T, A].
         """
         return expected, taken
+
+
+def _mean_error(taken: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+    return mean_abs(taken - target, mask)
 
 
 def mean_metrics(passes: list[Metrics]) -> Metrics:

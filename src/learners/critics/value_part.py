@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import Field
 from torch import Tensor
 
+from components.value_loss import value_loss
 from components.value_norm import ValueNorm
 from core.data import Metrics
 from core.errors import UserError
 from core.packing import Packing
-from estimators.masked import masked_mean
-from estimators.value_losses import clipped, squared
 from learners.base import BaseLearner
-from learners.critics.part import CriticPart, Iteration, Rows, TargetSettings, mean_metrics
+from learners.critics.part import CriticPart, Iteration, TargetSettings, mean_metrics
+from learners.minibatches import Rows, minibatches
 
 
 class ValueSettings(TargetSettings):
@@ -43,6 +43,24 @@ class Estimates:
     returns: Tensor
 
 
+@dataclass(frozen=True, kw_only=True)
+class Lesson:
+    """What the fit learns from: executed steps of some episodes.
+
+    Attributes:
+        inputs: [B, T, A, I], what the networks see.
+        weights: bool [B, T, A], what counts.
+        old, target: [B, T, A], what they said, and what they are to say.
+        mask: bool [B, T], steps.
+    """
+
+    inputs: Any
+    weights: Tensor
+    old: Tensor
+    target: Tensor
+    mask: Tensor
+
+
 class ValuePart(CriticPart):
     """V_i of every agent; a leaf states its networks and what they see.
 
@@ -65,7 +83,7 @@ class ValuePart(CriticPart):
         groups: list[list[int]],
         *,
         reward_dim: int,
-        minibatches: Callable[[int], Iterable[Rows]],
+        minibatches: Callable[[int], Sequence[Rows]],
         lags: bool = False,
     ) -> None:
         self.settings, self.minibatches = settings, minibatches
@@ -114,29 +132,26 @@ class ValuePart(CriticPart):
     def fit(self, it: Iteration) -> Metrics:
         """``critic_updates`` passes over the batch, in minibatches of whole episodes."""
         self.see(it)
-        weights, (old, target) = self.weights(it), self.normalised(it)
+        old, target = self.normalised(it)
+        lesson = Lesson(inputs=it.inputs[:, :-1], weights=self.weights(it), old=old, target=target, mask=it.batch.mask)
         passes: list[Metrics] = []
         for _ in range(self.settings.critic_updates):
-            passes = [
-                self._step(it.inputs[rows, :-1], self._packing(it, rows), weights[rows], old[rows], target[rows])
-                for rows in self.minibatches(it.batch.n_episodes)
-            ]
+            rows = self.minibatches(it.batch.n_episodes)
+            if isinstance(rows[0], Tensor):
+                passes = [self._step(part, Packing.of(part.mask)) for part in minibatches(lesson, rows)]
+            else:
+                passes = [self._step(lesson, it.batch.step_packing)]
         return mean_metrics(passes)
 
-    def _packing(self, it: Iteration, rows: Rows) -> Packing | None:
-        return Packing.of(it.batch.mask[rows]) if isinstance(rows, Tensor) else it.batch.step_packing
+    def _step(self, part: Lesson, packing: Packing | None) -> Metrics:
+        value = self.raw(self.net, part.inputs, packing)
+        loss = self.loss(value, part.target, part.old, part.weights)
+        return self.descend(loss, taken=value, target=part.target, mask=part.weights)
 
-    def _step(self, inputs: Any, packing: Packing | None, weights: Tensor, old: Tensor, target: Tensor) -> Metrics:
-        value = self.raw(self.net, inputs, packing)
-        loss = masked_mean(self.loss(value, target, old), weights)
-        return self.descend(value - target, loss, taken=value, target=target, mask=weights)
-
-    def loss(self, value: Tensor, target: Tensor, old: Tensor) -> Tensor:
-        """The value loss per entry."""
+    def loss(self, value: Tensor, target: Tensor, old: Tensor, weights: Tensor) -> Tensor:
+        """The mean value loss."""
         s = self.settings
-        if s.value_clip is None:
-            return squared(value - target, s.huber_delta)
-        return clipped(value, target, old, clip_range=s.value_clip, delta=s.huber_delta)
+        return value_loss(value, target, old, weights, clip_range=s.value_clip, delta=s.huber_delta)
 
     def state_dict(self) -> dict[str, Any]:
         """The statistics of the targets."""

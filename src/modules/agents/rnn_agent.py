@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from modules.first_linear import FirstLinear
 from modules.gru import SequenceGRU
-from modules.rows import linear, linear_relu
+from modules.rows import mlp
 
 
 class RNNAgent(nn.Module):
@@ -47,11 +47,11 @@ class RNNAgent(nn.Module):
             sizes: episodes of each time step (``core.packing``).
         """
         if isinstance(self.rnn, nn.Linear):
-            return linear(self.fc2, linear_relu(self.rnn, linear_relu(self.fc1, x)))
+            return mlp(x, self.fc1, self.rnn, self.fc2)
         batch, time, agents, _ = x.shape
         by_time = x.transpose(0, 1)  # where they are packed they are so already
         sizes = [batch] * time if sizes is None else sizes
-        hidden = linear_relu(self.fc1, by_time).flatten(0, -2)
+        hidden = mlp(by_time, self.fc1, rectified=True).flatten(0, -2)
         out = self.fc2(self.rnn.sequence(hidden, [size * agents for size in sizes]))
         return out.view(time, batch, agents, -1).transpose(0, 1)
 
