@@ -165,6 +165,14 @@ class QLearner(ReplayLearner):
         """Q_tot of what was done, with gradient: [1, P, R]."""
         return self.mix(self.mixer, seen.q, batch.actions, seen.available, seen.state)
 
+    def values_of(
+        self, agents: nn.Module, inputs: Tensor, batch: RowBatch, which: Callable[[Tensor], Tensor]
+    ) -> Tensor:
+        """What networks like the agents' say of those rows that ``which`` takes; without memory they see no others."""
+        if self.controller.settings.use_rnn:
+            return which(agents(inputs, sizes=batch.sizes))
+        return agents(which(inputs), sizes=batch.sizes)
+
     def draw(self, replay: Replay) -> EpisodeBatch | RowBatch:
         """What the next update learns from; on a device rows stay padded, so that nobody waits for their number."""
         return super().draw(replay) if self.device.type != "cpu" else replay.sample_rows(self.settings.batch_size)
@@ -186,7 +194,7 @@ class QLearner(ReplayLearner):
 
         @cache
         def lagging() -> Tensor:
-            return batch.ahead(self.target.net["agents"](inputs, sizes=batch.sizes))
+            return self.values_of(self.target.net["agents"], inputs, batch, batch.ahead)
 
         def judged() -> Tensor:
             assert isinstance(self.settings, DoubleQSettings)

@@ -53,13 +53,13 @@ class WQMIXLearner(QLearner):
     def bootstrap(self, batch: RowBatch, seen: Seen) -> Tensor:
         """Q*'(s', u'): [1, P, 1]."""
         target = self.target.net
-        q = batch.ahead(target["central_agent"](seen.inputs, sizes=batch.sizes))
+        q = self.values_of(target["central_agent"], seen.inputs, batch, batch.ahead)
         return target["central_mixer"](chosen(q, seen.following()), batch.ahead(batch.state))
 
     def loss(self, batch: RowBatch, seen: Seen, target: Tensor) -> tuple[Tensor, Metrics]:
         """Of both, the weighted one of Q_tot and that of Q*."""
         mixed = self.mixed(batch, seen)
-        q = batch.of_steps(self.net["central_agent"](seen.inputs, sizes=batch.sizes))
+        q = self.values_of(self.net["central_agent"], seen.inputs, batch, batch.of_steps)
         central = self.net["central_mixer"](chosen(q, batch.actions), seen.state)
         with torch.no_grad():
             full = mixed < target if self.settings.weighting == "optimistic" else self._better(batch, seen, q, target)
