@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from components.action_selectors import greedy, of_greedy
 from components.replay import Replay
 from components.target import Target
+from components.td_loss import has_kernel, td_loss
 from controllers.basic_controller import BasicController
 from core.data import EpisodeBatch, Metrics, TeamSpec
 from core.kinds import UNIT
@@ -131,6 +132,10 @@ class QLearner(ReplayLearner):
 
     def loss(self, batch: RowBatch, seen: Seen, target: Tensor) -> tuple[Tensor, Metrics]:
         """(Q_tot - target)^2 over real steps; target [1, P, R]."""
+        width = {VDNMixer: 1, IndependentMixer: self.spec.n_agents}.get(type(self.mixer))
+        if batch.mask is None and target.shape[-1] == width and has_kernel(seen.q, target):
+            loss, mixed = td_loss(*(x.squeeze(0) for x in (seen.q, batch.actions, target)))
+            return loss, td_metrics(batch, mixed.unsqueeze(0), target)
         mixed = self.mixed(batch, seen)
         return mean_square(mixed, target, batch.mask), td_metrics(batch, mixed, target)
 
