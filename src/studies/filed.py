@@ -16,6 +16,7 @@ from typing import Any
 
 from analysis.records import speed
 from core.comparing import FREE, PLACES, TOLD, different, flattened
+from core.processes import has_ended
 from training.options import Options
 from training.provenance import environment, same_environment
 
@@ -115,6 +116,14 @@ class Files:
         return self._read[path][1]
 
 
+def _process(folder: Path) -> dict[str, Any]:
+    """Who plays a run; nothing where that is not recorded."""
+    try:
+        return dict(json.loads((folder / "info.json").read_text())["process"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
 class Heartbeats:
     """Whether runs that are on file as RUNNING really go on.
 
@@ -128,7 +137,9 @@ class Heartbeats:
         self._seen: dict[Path, tuple[int, float]] = {}  # folder -> last beat, when it was seen first
 
     def of(self, folder: Path) -> bool:
-        """Whether a run has had a heartbeat lately; what has none is gone."""
+        """Whether a run has had a heartbeat lately; what has none is gone, and what certainly is needs no waiting."""
+        if has_ended(_process(folder)):
+            return False
         try:
             beat = (folder / "run.json").stat().st_mtime_ns
             self._mark.touch()

@@ -16,6 +16,7 @@ from sacred import Experiment as SacredExperiment
 from components import checkpoint
 from core.errors import UserError, warn
 from core.memory import amount
+from core.processes import identity
 from learners.diverging import Diverged
 from observers.console import Console
 from observers.interrupts import Interrupted, announce, closing, interrupts
@@ -206,7 +207,7 @@ class Session:
 
     def _inform(self, info: dict[str, Any]) -> None:
         """Say in info.json, at once, what makes this run, where its checkpoints will be and which run it continues."""
-        info["provenance"] = self.provenance
+        info["provenance"], info["process"] = self.provenance, identity()
         if self.settings.evaluate:
             info["evaluated"] = None if self.loaded is None else str(self.loaded)
         else:

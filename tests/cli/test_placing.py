@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from core.processes import identity
 from studies.filed import QUIET, Files, Heartbeats
 from studies.placing import Ended, Local
 from studies.run_set import RunSet
@@ -143,6 +144,22 @@ def test_what_somebody_else_began_and_left_is_continued(tmp_path):
     folder = placer.file("RUNNING", checkpoint=100)
     before = (folder / "run.json").stat().st_mtime - QUIET - 1
     os.utime(folder / "run.json", (before, before))
+    assert RunSet(tmp_path, placer=placer).play([run()], jobs=1) == []
+    assert [resumed(command) for command in placer.commands] == ["100"]
+
+
+def test_what_was_killed_here_is_continued_at_once(tmp_path):
+    """Its heart has beaten lately, but its process is gone; one that goes on is waited for."""
+    placer = Scripted(tmp_path.resolve(), Ended(0))
+    folder = placer.file("RUNNING", checkpoint=100)
+    process = subprocess.Popen(["cat"], stdin=subprocess.PIPE)
+    told = json.loads((folder / "info.json").read_text()) | {"process": identity(process.pid)}
+    (folder / "info.json").write_text(json.dumps(told))
+    beats = Heartbeats(tmp_path / "mark")
+    assert beats.of(folder)
+    process.kill()
+    process.communicate()
+    assert not beats.of(folder)
     assert RunSet(tmp_path, placer=placer).play([run()], jobs=1) == []
     assert [resumed(command) for command in placer.commands] == ["100"]
 
