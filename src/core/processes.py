@@ -33,9 +33,8 @@ def has_ended(one: Mapping[str, Any]) -> bool:
         if one["place"] != _place():
             return False
         os.kill(one["pid"], 0)
-        return _fields(PROC / str(one["pid"]))[19] != one["started"] or all(
-            state in OVER for state in _states(one["pid"])
-        )
+        another = _fields(PROC / str(one["pid"]))[19] != one["started"]  # has its number now
+        return another or all(state in OVER for state in _states(one["pid"]))
     except ProcessLookupError:
         return True
     except (OSError, KeyError, TypeError):  # another user's, or no such record

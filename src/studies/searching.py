@@ -20,6 +20,7 @@ from typing import Any, Literal
 
 from analysis.runs import read_run
 from core.errors import UserError
+from studies.metric import check_metric, missing
 from studies.planning import Plan, check, parted
 from studies.run_set import RunSet
 from studies.runs import Run
@@ -151,9 +152,11 @@ class Search:
         self._runs, self._plan, self._space, self._metric = runs, plan, dict(space), metric
         self._watch, self._say = watch, say
         self._going: dict[int, _Going] = {}
-        self._asking = threading.Lock()
+        self._asking, self._reporting = threading.Lock(), threading.Lock()
+        self._told = False  # that the metric is missing
         for params in self._corners():
             check(self._made(params), fit=True)
+            check_metric(self._made(params)[0], metric)
         asked = json.dumps([str(plan), plan.configs, plan.envs, plan.words, plan.teams, metric, minimize, str(space)])
         self.study = _study(runs.results / FILE, asked, minimize=minimize)
         self.study.sampler = optuna.samplers.TPESampler(seed=len(self.study.trials), constant_liar=True)
@@ -226,7 +229,8 @@ class Search:
             self._watch.add(run, run.options().experiment.t_max)
             self._going[trial.number] = going = _Going(trial, run, values)
             error = self._runs.one(run)[1]
-            del self._going[trial.number]
+            with self._reporting:
+                del self._going[trial.number]
             folder = self._runs.completed(run)
             if folder is None and (self._runs.stopped and not going.pruned):
                 return []  # it goes on in the next call
@@ -250,9 +254,14 @@ class Search:
     def _prune(self, end: threading.Event) -> None:
         """Report tests as they come, and stop runs that are worse than the others were after as many."""
         while not end.wait(1.0):
-            self._watch.look()
-            for going in list(self._going.values()):
-                self._report(going)
+            self._look()
+
+    def _look(self) -> None:
+        self._watch.look()
+        for number, going in list(self._going.items()):
+            with self._reporting:  # a trial whose end was told cannot be reported on
+                if self._going.get(number) is going:
+                    self._report(going)
 
     def _report(self, going: _Going) -> None:
         s = going.run.options().experiment
@@ -261,6 +270,9 @@ class Search:
             tests = len(going.before) * (s.t_max // s.test_interval + 1) + step // s.test_interval
             if math.isfinite(value):
                 going.trial.report(statistics.mean([*going.before, value]), tests)
+        if not self._told and (told := missing(self._metric, self._watch.rows[going.run], s.test_interval)):
+            self._told = True
+            self._say(told)
         fresh, going.told = len(kept) > going.told, len(kept)
         if fresh and not going.pruned and going.trial.should_prune():
             going.pruned = True

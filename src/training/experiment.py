@@ -19,6 +19,7 @@ from runners.parallel_runner import Rewards
 from training.options import Options
 from training.room import make_runner
 from training.teams import make_grouped_teams, seen
+from training.testing import kinds_of_tests
 
 TEST_SLOTS = 32  # environments at once in tests, at most
 
@@ -134,9 +135,8 @@ class Experiment:
         if runner is not None:
             launched = runner.launched
             streams = {name: controller.state_dict() for name, controller in self.controllers.items()}
-            kinds = {"test_": s.test_greedy} | ({"test_sampled_": False} if s.test_sampled else {})
             try:
-                for prefix, greedy in kinds.items():
+                for prefix, greedy in kinds_of_tests(s).items():
                     played[prefix] = runner.play(self.controllers, s.test_nepisode, t_env=None, greedy=greedy)
             except BaseException:
                 runner.launched = launched

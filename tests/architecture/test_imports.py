@@ -90,6 +90,7 @@ def test_a_run_is_a_ladder():
         "grouping",
         "team",
         "teams",
+        "testing",
         "experiment",
         "snapshot",
     ]

@@ -9,15 +9,21 @@ from pathlib import Path
 import pytest
 
 import sweep
+from contract_helpers import Recorder
 from core.errors import UserError
+from observers.gather import summarise
 from studies import run_set, searching
+from studies.metric import missing
 from studies.placing import Ended
 from studies.planning import Plan
 from studies.run_set import RunSet
+from studies.runs import Run
 from studies.searching import Search, read_space
-from studies.watching import Watch
+from studies.watching import Row, Watch
+from training.experiment import Experiment
 from training.options import resolve
 from training.provenance import environment
+from training.testing import metrics_of_tests
 
 optuna = pytest.importorskip("optuna", reason="pip install -r requirements-search.txt")
 
@@ -70,13 +76,13 @@ def plan(seeds=(1,), *words):
 def search(tmp_path):
     """Make a search; ``made.placer`` are its runs."""
 
-    def made(placer=None, seeds=(1,), space=("lr=0.0001..0.1:log",), **others):
+    def made(placer=None, seeds=(1,), space=("lr=0.0001..0.1:log",), words=(), **others):
         runs = RunSet(tmp_path, say=lambda text: None)
         runs.place(placer or Valued(tmp_path))
         watch = Watch(tmp_path, {}, keep=METRIC)
         runs.report(lambda text: None, watch.hear)
         given = {"metric": METRIC, "minimize": False, "watch": watch, "say": lambda text: None} | others
-        one = Search(runs, plan(seeds), read_space(space), **given)
+        one = Search(runs, plan(seeds, *words), read_space(space), **given)
         one.placer = runs._placer
         return one
 
@@ -151,6 +157,20 @@ def test_a_run_that_is_worse_than_the_others_were_is_stopped(search, tmp_path):
     assert one.best()[0] == "5 trials completed, 1 pruned"
 
 
+def test_a_run_that_has_ended_meanwhile_is_not_reported(search, monkeypatch):
+    """Optuna would raise, and nothing would be pruned any more."""
+    one, reported = search(), []
+
+    def report(going):
+        reported.append(going)
+        one._going.pop("second", None)  # as its own thread does before it tells how it ended
+
+    monkeypatch.setattr(one, "_report", report)
+    one._going = {"first": "one", "second": "two"}
+    one._look()
+    assert reported == ["one"]
+
+
 def test_a_trial_that_fails_is_told_and_the_others_go_on(search, tmp_path):
     class Failing(Valued):
         def wait(self):
@@ -189,8 +209,8 @@ def test_a_folder_of_another_search_is_refused(search):
 
 def test_a_search_in_which_no_trial_has_ended_does_not_bar_the_folder(search):
     """As after a mistyped --metric, which shows when the first run has completed: that run counts."""
-    with pytest.raises(UserError, match="no metric 'test_won'"):
-        search(metric="test_won").play(3, jobs=1)
+    with pytest.raises(UserError, match="no metric 'los'"):
+        search(metric="los").play(3, jobs=1)
     one = search(minimize=True)
     one.placer.numbers = itertools.count(2)
     assert one.play(2, jobs=1) == []
@@ -207,8 +227,74 @@ def test_a_damaged_file_is_told(search, tmp_path, content):
 
 
 def test_a_metric_that_there_is_not_ends_the_search(search):
-    with pytest.raises(UserError, match=r"no metric 'test_won'.*It has: test_return_mean"):
-        search(metric="test_won").play(3, jobs=1)
+    with pytest.raises(UserError, match=r"no metric 'los'.*It has: test_return_mean"):
+        search(metric="los").play(3, jobs=1)
+
+
+@pytest.mark.parametrize(
+    ("metric", "words", "told"),
+    [
+        ("test_won_mean", [], "iql lr=.* will have no metric 'test_won_mean'.*It has: test_return_mean"),
+        ("test_retrun_mean", [], "Did you mean 'test_return_mean'"),
+        ("test_sampled_return_mean", [], "no metric"),
+        (METRIC, ["test_nepisode=0"], "test_nepisode=0 turns tests off"),
+    ],
+)
+def test_a_metric_that_tests_will_not_have_is_told_before_anything_runs(search, tmp_path, metric, words, told):
+    with pytest.raises(UserError, match=told) as error:
+        search(metric=metric, words=words)
+    assert str(error.value).startswith("nothing was started: ")
+    assert not (tmp_path / "search.db").exists()
+    search(metric="test_sampled_return_mean", words=["test_sampled=true"])
+
+
+def test_a_metric_that_is_not_there_yet_is_told_once_as_a_run_goes_on(search, tmp_path):
+    """Here of a learner; it may come later, so that the run goes on."""
+
+    class Telling(Valued):
+        def wait(self):
+            (going,) = one._going.values()
+            row = one._watch.rows[going.run]
+            for row.steps in (0, 100, 200):
+                row.latest = {METRIC: -1.0, "loss": 0.5}
+                one._report(going)
+                heard.append(len(said))
+            return super().wait()
+
+    said, heard = [], []
+    one = search(Telling(tmp_path), metric="los", say=said.append, words=["test_interval=100"])
+    with pytest.raises(UserError, match="no metric 'los'"):
+        one.play(3, jobs=1)
+    assert heard == [0, 1, 1]
+    assert "has no metric 'los' (--metric) by step 100. Did you mean 'loss'? So far: loss." in said[0]
+
+
+def test_of_an_environment_of_others_the_first_test_tells():
+    row = Row(Run(panel="game", line="iql", config="iql", env="matrix_game", words=()), 1000)
+    assert missing("test_won_mean", row, 100) == ""
+    row.latest = {"return_mean": 1.0, METRIC: 1.0}
+    told = missing("test_won_mean", row, 100)
+    assert "no metric 'test_won_mean' (--metric) by step 0." in told
+    assert f"So far: {METRIC}. If it has none at its end, the search ends." in told
+    assert missing(METRIC, row, 100) == ""
+
+
+@pytest.mark.parametrize(
+    ("env", "words", "complete"),
+    [
+        ("matrix_game", ["test_sampled=true"], True),
+        ("spread", ["env_args.time_limit=5"], True),
+        ("toy", ["common_reward=false", "env_args.individual_rewards=true", "env_args.n_teams=2"], False),
+    ],
+)
+def test_what_tests_will_write_is_what_they_write(toy_env, env, words, complete):
+    """Of teams and of agents with rewards of their own too; of an environment of others there may be more."""
+    experiment = Experiment(resolve("iql", env, ["seed=1", "test_nepisode=1", *words]))
+    played = experiment.test(Recorder())
+    experiment.close()
+    names, no_others = metrics_of_tests(experiment.options)
+    assert sorted(names) == sorted(prefix + name for prefix, stats in played.items() for name in summarise(stats))
+    assert no_others == complete
 
 
 @pytest.fixture
