@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from components.draws import draw_from_logits
 from components.selector_kernels import choose_best, choose_epsilon_greedy, values_of_best
 from estimators.masked import masked_log_softmax
 from estimators.noise import exponential
@@ -54,16 +55,18 @@ def epsilon_greedy(values: Tensor, available: Tensor, *, epsilon: float, generat
 
 def _has_kernels(values: Tensor) -> bool:
     """Whether kernels may choose: on the CPU, in single precision, and not in a graph for other programs."""
-    return values.device.type == "cpu" and values.dtype == torch.float32 and not torch.jit.is_tracing()
+    return values.is_cpu and values.dtype == torch.float32 and not torch.jit.is_tracing()
 
 
 def _rows(*xs: Tensor) -> list[np.ndarray]:
-    return [x.detach().flatten(0, -2).contiguous().numpy() for x in xs]
+    return [np.ascontiguousarray(x.detach().numpy().reshape(-1, x.shape[-1])) for x in xs]
 
 
 def soft_policy(values: Tensor, available: Tensor, *, epsilon: float, generator: torch.Generator) -> Tensor:
     """A draw from :func:`policy_log_probs`; see :class:`ActionSelector`."""
     logits = values if epsilon == 0 else policy_log_probs(values, available, epsilon)
+    if _has_kernels(logits):
+        return draw_from_logits(logits, available, generator)
     # argmax of log p - log E with E ~ Exp(1) is a draw from p (Gumbel-max); a constant of the row changes nothing
     noise = exponential(logits.shape, generator=generator, dtype=logits.dtype, device=logits.device)
     return (logits - noise.log_()).masked_fill_(~available, -torch.inf).argmax(-1)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pydantic import Field
 from torch import Tensor
 
+from components.draws import sample_joint
 from controllers.basic_controller import BasicController, ControllerSettings
-from estimators.credit import sample_joint
 
 
 class ASAEControllerSettings(ControllerSettings):

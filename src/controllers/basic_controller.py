@@ -22,6 +22,7 @@ from core.row_batch import RowBatch
 from core.settings import Section
 from estimators.masked import masked_log_softmax
 from modules.agents.rnn_agent import RNNAgent
+from modules.agents.stepping import Stepping
 from modules.sharing import Grouped, Sharing, agent_groups
 
 EVERY = slice(None)
@@ -81,7 +82,7 @@ class BasicController:
     one_network = False
     n_policies = 1
     Settings: type[ControllerSettings] = ControllerSettings
-    FORGOTTEN: ClassVar[frozenset[str]] = frozenset({"_inputs", "_obs_input", "_last_action", "_hidden"})
+    FORGOTTEN: ClassVar[frozenset[str]] = frozenset({"_inputs", "_obs_input", "_last_action", "_hidden", "_stepping"})
 
     def __init__(
         self,
@@ -91,10 +92,8 @@ class BasicController:
         generators: Mapping[str, torch.Generator],
         device: torch.device | str = "cpu",
     ) -> None:
-        self.spec = spec
-        self.settings = settings
+        self.spec, self.settings, self.generators = spec, settings, generators
         self.device = torch.device(device)
-        self.generators = generators
         self.epsilon = LinearSchedule(
             start=settings.epsilon_start, finish=settings.epsilon_finish, steps=settings.epsilon_anneal_time
         )
@@ -124,8 +123,7 @@ class BasicController:
         return Grouped(self._make_agent, self.groups).to(self.device)
 
     def _make_agent(self, agents: list[int]) -> nn.Module:
-        spec, s = self.spec, self.settings
-        unit = UNIT[self.input_kind]
+        spec, s, unit = self.spec, self.settings, UNIT[self.input_kind]
         return RNNAgent(self.input_dim, spec.n_actions, hidden_dim=s.hidden_dim, use_rnn=s.use_rnn, unit=unit)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -142,6 +140,7 @@ class BasicController:
             end = self.input_dim - self.appended
             self._inputs[..., end - spec.n_agents : end] = torch.eye(spec.n_agents, device=self.device)
         self._hidden = torch.zeros(n_envs, spec.n_agents, settings.hidden_dim, device=self.device)
+        self._stepping = Stepping.of(self.agents, self._inputs, self._hidden)
 
     @torch.inference_mode()
     def restart(self, slots: np.ndarray) -> None:
@@ -198,6 +197,8 @@ class BasicController:
 
     def _choose(self, available: Tensor, select: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
         """Actions int64 [N, A] from the present inputs; available bool [N, A, U]."""
+        if self._stepping is not None:
+            return select(self._stepping(), available)
         values, self._hidden = self.agents.step(self._inputs, self._hidden)
         return select(values, available)
 
@@ -219,9 +220,7 @@ class BasicController:
         if settings.obs_last_action:
             parts.append(batch.last_actions(kind))
         if settings.obs_agent_id:
-            agent_id = self._agent_id
-            if group is not None:
-                agent_id = agent_id[self.groups[group]]
+            agent_id = self._agent_id if group is None else self._agent_id[self.groups[group]]
             parts.append(agent_id.expand(*batch.obs.shape[:2], -1, -1))
         return parts
 
@@ -234,13 +233,12 @@ class BasicController:
             batch: whose they are.
             rows: all, all but the last, or, where networks have no memory, all but the first.
         """
-        return agents(
-            inputs if rows == EVERY else inputs[:, rows], packing=batch.packing if rows == EVERY else batch.step_packing
-        )
+        packing = batch.packing if rows == EVERY else batch.step_packing
+        return agents(inputs if rows == EVERY else inputs[:, rows], packing=packing)
 
     def forward(self, batch: EpisodeBatch) -> PolicyOutput:
         """Run the networks over whole episodes."""
-        return PolicyOutput(values=self.values(self.agents, read_once(self, batch), batch))
+        return PolicyOutput(values=self.values(self.agents, read_once(self, batch, batch.packing), batch))
 
     def log_policy(self, batch: EpisodeBatch, *, t_env: int, group: int | None = None) -> Tensor:
         """Log-probabilities of the policy that acts at ``t_env``: [B, T+1, A, U].
@@ -250,9 +248,13 @@ class BasicController:
         return self.policy_of(self._values_of(group, batch), batch.available, t_env)
 
     def _values_of(self, group: int | None, batch: EpisodeBatch) -> Tensor:
-        if group is None:
+        """Values of which policies are made: those of a single action do not matter."""
+        if group is not None:
+            return self.agents.of_group(group, self.inputs(batch, group=group), packing=batch.packing)
+        packing = batch.deciding if getattr(self.agents, "each_alone", False) else batch.packing
+        if packing is batch.packing:
             return self.forward(batch).values
-        return self.agents.of_group(group, self.inputs(batch, group=group), packing=batch.packing)
+        return self.agents(read_once(self, batch, packing), packing=packing)
 
     def acting_policy(self, batch: EpisodeBatch, *, t_env: int, values: Tensor | None = None) -> Tensor:
         """As :meth:`log_policy`, for others than its learner: also of a controller that acts by the best values."""
@@ -286,8 +288,7 @@ class BasicController:
         return [Graph(net, agents, layout, state_size=memory) for net, agents in nets]
 
     def _layout(self) -> Layout:
-        s = self.settings
-        return Layout(spec=self.spec, last_action=s.obs_last_action, agent_id=s.obs_agent_id)
+        return Layout(spec=self.spec, last_action=self.settings.obs_last_action, agent_id=self.settings.obs_agent_id)
 
     def state_dict(self) -> dict[str, Any]:
         """Random streams (the networks are saved by the learner that trains them)."""

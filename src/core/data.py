@@ -18,7 +18,7 @@ from torch import Tensor
 
 from core.kinds import DTYPE, UNIT, Kind
 from core.metrics import Metrics as Metrics
-from core.packing import Packing
+from core.packing import Packing, until_last
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -215,6 +215,16 @@ class EpisodeBatch(Steps):
     def step_packing(self) -> Packing | None:
         """The steps, or the rows behind them, that are real."""
         return Packing.of(self.mask)
+
+    @cached_property
+    def choices(self) -> Tensor:
+        """Where an agent has more than one action: bool [B, T+1, A]."""
+        return self.available.sum(-1) > 1
+
+    @cached_property
+    def deciding(self) -> Packing | None:
+        """Every agent's rows up to its last choice, for policies: the dead have none. Else as :attr:`packing`."""
+        return until_last(self.choices & self.rows.unsqueeze(-1), self.rows, self.packing)
 
     @cached_property
     def kept(self) -> dict[Any, Any]:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from estimators.noise import from_uniform
+from estimators.softmax import probabilities
 
 
 @dataclass(frozen=True)
@@ -162,7 +163,7 @@ def sample_joint(
         int64 [B, T, M, A]
     """
     drawn, on_cpu = n_samples - (executed is not None), log_pi.device.type == "cpu"
-    probs = log_pi.exp().flatten(0, 1)  # [B * T, A, U]
+    probs = probabilities(log_pi).flatten(0, 1)  # [B * T, A, U]
     wanted = None if real is None or not on_cpu or bool(real.all()) else real.flatten()
     rows = max(1, BLOCK // max(drawn * probs[0].numel(), 1)) if on_cpu else len(probs)
     blocks = [slice(start, start + rows) for start in range(0, len(probs), rows)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from estimators.credit import sample_joint
+from components.draws import sample_joint
 from learners.counterfactual import CounterfactualLearner
 
 

@@ -14,6 +14,7 @@ from core.metrics import Later
 from estimators.credit import Marginal, marginal, partner_ratio
 from estimators.masked import masked_mean, masked_standardise, mean_abs
 from estimators.returns import continues_from_mask, residuals
+from estimators.softmax import probabilities
 from learners.actor_critic import ActorCriticLearner, ActorCriticSettings
 from learners.base import LearnerSettings
 from learners.critics.joint_q import JointQ, JointQSettings
@@ -146,7 +147,7 @@ class CounterfactualLearner(ActorCriticLearner):
     def judge(self, it: Iteration) -> Judged:
         """Credit of what was done under pi_i, V in the place of E Q with a value head, of all rows: [B, T+1, A]."""
         executed = self._executed(it)
-        result = self.judge_taken(it.inputs, it.log_pi.exp(), it.log_pi, executed, executed)
+        result = self.judge_taken(it.inputs, probabilities(it.log_pi), it.log_pi, executed, executed)
         values, taken = self.critic.judged(it.inputs, result.value, result.first[:, :-1])
         return replace(result, value=values, first=taken)
 
@@ -177,7 +178,7 @@ class CounterfactualLearner(ActorCriticLearner):
         """What :meth:`evaluate` is given; ``log_pi`` as in :meth:`credit`."""
         # the executed action was drawn from pi_i: it is sample 1 under pi_i, and none under later policies
         partners, executed = (it.log_pi[:, :-1], it.batch.actions) if log_pi is None else (log_pi, None)
-        return it.inputs[:-1], it.log_pi[:, :-1].exp(), partners, executed
+        return it.inputs[:-1], probabilities(it.log_pi[:, :-1]), partners, executed
 
     def advantages(self, it: Iteration, log_pi: Tensor | None) -> Marginal:
         """The critic's advantages of all own actions; ``log_pi`` as in :meth:`credit`."""

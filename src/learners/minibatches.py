@@ -54,6 +54,6 @@ def _hand_down(batch: EpisodeBatch, parts: list[EpisodeBatch], order: Tensor, si
     if batch.packing is not None:
         return
     for reader, made in batch.kept.items():
-        if isinstance(made, Tensor):
+        if isinstance(made, Tensor) and len(made) == batch.n_episodes:  # not packed agent by agent
             for part, own in zip(parts, _parts(made, order, sizes), strict=True):
                 part.kept[reader] = own

@@ -72,6 +72,7 @@ class Grouped(nn.Module):
         self.nets = nn.ModuleList(make(agents) for agents in groups)
         self.recurrent = any(getattr(net, "recurrent", False) for net in self.nets)
         self.takes_sparse = len(self.nets) == 1 and getattr(self.nets[0], "takes_sparse", False)
+        self.each_alone = len(self.nets) == 1 and getattr(self.nets[0], "each_alone", False)
         order = torch.tensor([agent for agents in groups for agent in agents])
         self.register_buffer("inverse", order.argsort(), persistent=False)
         for k, agents in enumerate(groups):

@@ -67,9 +67,17 @@ class SparseRows:
         """The layer, of which columns beyond I do not count: [N, H], N rows one after another."""
         return _Product.apply(layer.weight, layer.bias, self)
 
-    def arrays(self) -> tuple[Any, ...]:
-        """Starts of the rows, columns and values."""
-        return self._starts, self._columns, self._values
+    def times(self, columns: Tensor, bias: Tensor | None = None) -> Tensor:
+        """Their product with weights [I', H] whose rows beyond I do not count, plus [H]: [N, H]; without gradient."""
+        out = columns.new_empty(len(self._starts) - 1, columns.shape[1])
+        offsets = columns.new_zeros(columns.shape[1]) if bias is None else bias.detach()
+        weights = columns.detach().contiguous().numpy()
+        kernels.product(self._starts, self._columns, self._values, weights, offsets.numpy(), out.numpy())
+        return out
+
+    def add_products(self, grad: Tensor, of_columns: Tensor) -> None:
+        """Add to ``of_columns`` [I', H] the gradient that follows from that of :meth:`times`, [N, H]."""
+        kernels.product_back(self._starts, self._columns, self._values, grad.numpy(), of_columns.numpy())
 
 
 class LiveColumns:
@@ -119,17 +127,13 @@ def _has_kernels(x: Tensor) -> bool:
 class _Product(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, weight: Tensor, bias: Tensor | None, rows: SparseRows) -> Tensor:
-        arrays = rows.arrays()
-        out = weight.new_empty(len(arrays[0]) - 1, len(weight))
-        offsets = weight.new_zeros(len(weight)) if bias is None else bias
-        kernels.product(*arrays, weight.detach().t().contiguous().numpy(), offsets.detach().numpy(), out.numpy())
         ctx.rows, ctx.n_inputs = rows, weight.shape[1]
-        return out
+        return rows.times(weight.t(), bias)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         grad = grad.contiguous()
         of_weight = grad.new_zeros(ctx.n_inputs, grad.shape[1])
-        kernels.product_back(*ctx.rows.arrays(), grad.numpy(), of_weight.numpy())
+        ctx.rows.add_products(grad, of_weight)
         return of_weight.t().contiguous(), grad.sum(0) if ctx.needs_input_grad[1] else None, None

@@ -57,6 +57,28 @@ def test_kernels_choose_as_the_operators_do(seed, epsilon):
     assert torch.equal(*draws)
 
 
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 2**31), before=st.integers(0, 5), n=st.integers(1, 400))
+def test_draws_by_a_kernel_are_those_of_the_operators(seed, before, n):
+    """From one stream, wherever in its state the draws begin; beside NaN something available is drawn."""
+    g = generator(seed)
+    values = torch.randn(n, 3, 8, generator=g)[..., ::2]
+    values[0, 0] = torch.nan
+    available = torch.rand(n, 3, 4, generator=g) < 0.4
+    available[..., 1] |= ~available.any(-1)
+    mine, other = generator(seed), generator(seed)
+    for stream in (mine, other):
+        torch.rand(before, generator=stream)  # single words
+    drawn = soft_policy(values, available, epsilon=0.0, generator=mine)
+    noise = torch.empty(n, 3, 4).exponential_(generator=other)
+    expected = (values - noise.log()).masked_fill(~available, -torch.inf).argmax(-1)
+    sound = ~values.isnan().any(-1)
+    assert torch.equal(drawn[sound], expected[sound])
+    assert available.gather(-1, drawn.unsqueeze(-1)).all()
+    assert torch.equal(mine.get_state(), other.get_state())
+    assert torch.equal(torch.randn(20, generator=mine), torch.randn(20, generator=other))
+
+
 VALUES = torch.tensor([0.0, 1.0, 3.0, 2.0])
 AVAILABLE = torch.tensor([True, True, False, True])
 

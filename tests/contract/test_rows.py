@@ -1,5 +1,7 @@
 """Learners see real rows alone: what they learn then is what they learn from padded ones that are masked."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -91,6 +93,47 @@ def test_new_episodes_teach_the_same_packed_or_padded(make_experiment, monkeypat
                 masked(patched)
                 batch = batch.to("cpu")
             batch = team.played(batch, episode=16)
+            team.learner.observe(batch)
+            results.append(learned(team, batch))
+    assert_same(*results)
+
+
+def die(batch, *, whole):
+    """Agents have one action left from some step on; ``whole``: no episode ends before the others."""
+    n_episodes, n_rows, n_agents = batch.available.shape[:3]
+    times = torch.arange(n_rows).view(1, -1, 1)
+    dead = times >= torch.randint(n_rows, (n_episodes, 1, n_agents), generator=torch.Generator().manual_seed(2))
+    first = torch.arange(batch.available.shape[3]) == 0
+    available = torch.where(dead.unsqueeze(-1), first, batch.available)
+    mask = torch.ones_like(batch.mask) if whole else batch.mask
+    return replace(batch, available=available, actions=batch.actions.masked_fill(dead[:, :-1], 0), mask=mask)
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        "asae obs_last_action=true",
+        "asae active_masks=false use_rnn=false epochs=2 resync=true",
+        "coma epsilon_start=0.4 epsilon_finish=0.2 env_args.kind=bytes",
+        "ia2c use_rnn=true",
+        "mappo use_rnn=true num_mini_batch=2",
+        "mappo use_rnn=true num_mini_batch=2 whole",
+        "mat_dec",
+    ],
+)
+def test_policies_see_no_agent_behind_its_last_choice(make_experiment, monkeypatch, case):
+    """Who has one action decides nothing, so that there is nothing to learn for its network."""
+    algorithm, *words = case.removesuffix(" whole").split()
+    results = []
+    for packs in (True, False):
+        experiment = make_experiment(algorithm, LIMIT, *words)
+        team = experiment.teams["agents"]
+        batch = die(experiment.runner.collect(experiment.controllers, 16, t_env=0)[0]["agents"], whole="whole" in case)
+        with monkeypatch.context() as patched:
+            if not packs:
+                masked(patched)
+                batch = batch.to("cpu")
+            assert not packs or batch.deciding.shape == batch.available.shape[:3]
             team.learner.observe(batch)
             results.append(learned(team, batch))
     assert_same(*results)

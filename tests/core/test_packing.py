@@ -27,6 +27,21 @@ def test_order_and_sizes_are_those_of_packed_sequences(lengths):
     assert torch.equal(packing.unpack(rows), x * real.unsqueeze(-1))
 
 
+def test_agents_are_packed_one_by_one():
+    lengths = torch.tensor([[3, 1, 0], [2, 9, 4]])
+    real = torch.arange(10).view(1, -1, 1) < lengths.unsqueeze(1)
+    real = torch.cat([real] * 3)  # enough of them
+    x = torch.randn(*real.shape, 2)
+    packing = Packing.of(real)
+    rows = packing.pack(x)
+    assert rows.shape == (1, 3 * 19, 1, 2)
+    assert packing.pack(rows) is rows
+    assert packing.sizes == [15, 12, 9, 6, 3, 3, 3, 3, 3]
+    assert torch.equal(rows[0, : 3 * 1, 0], x[[1, 3, 5], 0, 1])  # the longest first
+    assert torch.equal(packing.unpack(rows), x * real.unsqueeze(-1))
+    assert Packing.of(torch.zeros_like(real)) is None
+
+
 def test_longest_first_and_step_by_step():
     real = torch.zeros(40, 3, dtype=torch.bool)
     real[:, 0] = True

@@ -25,3 +25,13 @@ def test_values_and_gradients_are_torchs(name, shape, laid):
     for out in (found, wanted):
         (out.exp() * weights).sum().backward()
     torch.testing.assert_close(pairs[0].grad, pairs[1].grad)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("n", [2, FEW])
+def test_probabilities_are_exp_of_their_logarithms(n, dtype):
+    log_pi = torch.linspace(-200, 0, 4 * n, dtype=dtype).view(n, 4)
+    log_pi[:, 1], log_pi[0, 2] = torch.finfo(dtype).min / 4, torch.nan
+    found, smallest = softmax.probabilities(log_pi), torch.finfo(dtype).tiny
+    torch.testing.assert_close(found, log_pi.exp(), rtol=1e-6, atol=smallest, equal_nan=True)
+    assert (found[:, 1] == 0).all()

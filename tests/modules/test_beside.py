@@ -10,6 +10,7 @@ from estimators.credit import marginal
 from modules.critics import beside
 from modules.critics.counterfactual_critic import CounterfactualCritic
 from modules.sharing import Grouped
+from modules.sparse_rows import SparseRows
 
 S, A, U, H = 5, 4, 3, 37  # a width that no vector divides
 ALL, SOME = (0, 1, 2, 3), (3, 1)
@@ -58,6 +59,31 @@ def test_outputs_of_one_action():
         )
 
     both(beside.taken, given)
+
+
+@pytest.mark.parametrize("own", ["rows", "numbered", "nothing", "sparse", "sparse numbered"])
+@pytest.mark.parametrize("agents", [ALL, SOME])
+def test_outputs_of_executed_actions_are_one_node(agents, own):
+    """With the gradients of the operators in double precision."""
+    found = []
+    for dtype in (torch.float32, torch.float64):
+        torch.manual_seed(0)
+        width = 0 if own == "nothing" else 40 - A
+        sizes = {"shared_dim": 6, "own_dim": width + A, "n_agents": A, "n_actions": U, "hidden_dim": H}
+        net = CounterfactualCritic(**sizes, agents=list(agents)).to(dtype)
+        shared, x = torch.randn(3, 7, 6), torch.randn(3, 7, len(agents), width) * (torch.rand(width) < 0.2)
+        joint, weights = torch.randint(0, U, (3, 7, 1, A)), torch.randn(3, 7, len(agents), 1)
+        if "numbered" in own:
+            x = torch.cat([x, torch.eye(A)[list(agents)].expand(3, 7, -1, -1)], -1)
+        rows = x.to(dtype)
+        if dtype == torch.float32 and "sparse" in own:
+            rows = SparseRows(rows)
+        out = net.taken(rows, joint[..., 0, list(agents)], shared.to(dtype), joint)
+        (out * weights.to(dtype)).sum().backward()
+        assert ("_TakenBackward" in str(out.grad_fn.next_functions)) == (dtype == torch.float32)
+        found.append([out, *(p.grad for p in net.parameters())])
+    for single, double in zip(*found, strict=True):
+        torch.testing.assert_close(single.double(), double, atol=2e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

@@ -82,7 +82,7 @@ def test_large_batches_of_bytes_stay_as_they_are(monkeypatch):
     class Controller:
         agents, inputs = net, staticmethod(lambda batch: x)
 
-    inputs = reading.read_once(Controller(), batch)
+    inputs = reading.read_once(Controller(), batch, None)
     torch.testing.assert_close(net(inputs), net(x / 4))
 
 

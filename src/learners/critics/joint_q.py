@@ -9,12 +9,13 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from components.draws import sample_joint
 from core.data import EpisodeBatch, Metrics
 from core.kinds import UNIT
 from core.metrics import Later
 from core.packing import Packing
-from estimators.credit import sample_joint
 from estimators.masked import masked_mean
+from estimators.softmax import probabilities
 from learners.base import BaseLearner
 from learners.critics.part import ActionValues, CriticSettings, Iteration, JointInputs, Judged, mean_metrics
 from modules.critics.counterfactual_critic import CounterfactualCritic
@@ -150,11 +151,11 @@ class JointQ(ActionValues):
         rows = batch.obs.shape[:2]
         real = torch.zeros(rows, dtype=torch.bool, device=self.device)
         real[:, :-1] = batch.mask
-        drawn = sample_joint(it.log_pi, n_samples=1, generator=self.generator, real=batch.rows).squeeze(2)
+        drawn = sample_joint(it.log_pi, n_samples=1, generator=self.generator, real=batch.rows & ~real).squeeze(2)
         executed = torch.cat([batch.actions, drawn[:, -1:]], dim=1)
         joint = torch.where(real.unsqueeze(-1), executed, drawn)  # [B, T+1, A]
         assert self.target is not None
-        judged = self.judge(it.inputs, joint.unsqueeze(2), it.log_pi.exp(), joint, net=self.target.net)
+        judged = self.judge(it.inputs, joint.unsqueeze(2), probabilities(it.log_pi), joint, net=self.target.net)
         return self.returns(it, torch.where(real.unsqueeze(-1), judged.first, judged.value))
 
     def fit(self, it: Iteration) -> Metrics:

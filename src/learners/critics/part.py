@@ -71,7 +71,7 @@ class Iteration:
     @property
     def active(self) -> Tensor:
         """Real decisions, of agents that had more than one action: bool [B, T, A]."""
-        return self.batch.mask.unsqueeze(-1) & (self.batch.available[:, :-1].sum(-1) > 1)
+        return self.batch.mask.unsqueeze(-1) & self.batch.choices[:, :-1]
 
     def ratio_of(self, policy: Policy) -> Tensor:
         """pi / pi_i of the executed actions: [B, T, A]."""

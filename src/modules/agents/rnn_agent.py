@@ -33,6 +33,8 @@ class RNNAgent(nn.Module):
 
     takes_sparse = True
     """Whether whole episodes may be ``modules.sparse_rows.SparseRows``."""
+    each_alone = True
+    """Whether agents may be packed one by one (``core.packing``)."""
 
     @property
     def recurrent(self) -> bool:

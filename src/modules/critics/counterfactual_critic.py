@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from core.shapes import check
-from modules.critics.beside import Parts, first_layer, over_samples, taken
+from modules.critics.beside import Parts, first_layer, has_kernels, over_samples, taken
+from modules.critics.one_node import taken_values
 from modules.first_linear import FirstLinear, as_one_layer
 from modules.rows import linear, linear_relu
+from modules.sparse_rows import SparseRows
 
 
 class CounterfactualCritic(nn.Module):
@@ -88,6 +92,14 @@ class CounterfactualCritic(nn.Module):
             actions: int64 [B, T, A'], the own ones.
             joint_actions: int64 [B, T, 1, A].
         """
+        rows: Any = own  # or what stands for it
+        if has_kernels(shared) and (isinstance(rows, SparseRows) or (isinstance(rows, Tensor) and has_kernels(rows))):
+            check("joint_actions", joint_actions, "B T M A", B=own.shape[0], T=own.shape[1], M=1, A=len(self.offsets))
+            rows = rows if isinstance(rows, SparseRows) else rows.flatten(0, 2)
+            layers = (self.own.weight, self.shared.weight, self.shared.bias, self.action.weight)
+            rest = (self.fc2.weight, self.fc2.bias, self.fc3.weight, self.fc3.bias)
+            given = (rows, shared.flatten(0, 1), joint_actions.flatten(0, 1), actions.flatten())
+            return taken_values(*given, self.agents, (*layers, *rest)).view(*actions.shape, 1)
         hidden = first_layer(*self._first(own, shared, joint_actions)).flatten(0, 2)
         values = taken(self.fc2(hidden), self.fc3.weight, self.fc3.bias, actions.flatten())
         return values.view(*actions.shape, 1)

@@ -153,6 +153,9 @@ class NormedAgent(nn.Module):
         self.fc1 = dense(input_dim, width, activated=True)
         self.rest = nn.Sequential(nn.LayerNorm(width), head(width, n_actions))
 
+    each_alone = True
+    """As ``RNNAgent``'s."""
+
     def forward(self, x: Tensor) -> Tensor:
         """[..., I], floats or bytes -> [..., U]."""
         return self.rest(F.gelu(self.fc1(self.norm(as_floats(x, self.unit)))))
