@@ -66,6 +66,9 @@ compare: $(STAMP)
 	@echo
 	@echo "Two algorithms, three seeds: $(CURDIR)/results/compare.png"
 
+# images for containers often forbid Python to keep what it has compiled: here every process would compile all anew
+test test-slow: export PYTHONDONTWRITEBYTECODE =
+
 test: $(TEST_STAMP)
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .

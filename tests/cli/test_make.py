@@ -72,6 +72,13 @@ def test_what_make_would_do(target, wanted, tmp_path):
     assert places == sorted(places)
 
 
+@pytest.mark.parametrize("target", ["test", "test-slow"])
+def test_tests_keep_what_python_has_compiled(target):
+    """Where the environment forbids it too: every process would compile all files, tests with their assertions."""
+    done = run("make", "-npq", target, env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"})
+    assert f"\n{target}: PYTHONDONTWRITEBYTECODE = \n" in done.stdout
+
+
 def test_make_bench_measures_every_algorithm():
     spec = importlib.util.spec_from_file_location("bench_training", ROOT / "benchmarks" / "bench_training.py")
     bench = importlib.util.module_from_spec(spec)

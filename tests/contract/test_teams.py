@@ -345,12 +345,19 @@ def test_the_guide_gathers_the_first_episodes_and_no_more(make_experiment, algor
 @pytest.mark.parametrize("algorithm", ["asae", "coma", "coma_pymarl"])
 def test_imitation_brings_the_actors_to_the_guide_and_the_critic_to_its_value(make_experiment, algorithm):
     """The guide earns 3 per step and no episode truly ends: with gamma 0.5 its value is 6; that of chance is 2."""
-    words = ["warm_start=scripted:hinted", "warm_start_episodes=800", "env_args.ends=truncated", "lr=0.01"]
-    words += ["critic_lr=0.01", "critic_updates=8", "gamma=0.5", "standardise_rewards=false", "batch_size_run=20"]
+    words = ["warm_start=scripted:hinted", "warm_start_episodes=800", "env_args.ends=truncated", "lr=0.02"]
+    words += [
+        "warm_start_epochs=10",
+        "critic_lr=0.02",
+        "critic_updates=8",
+        "gamma=0.5",
+        "standardise_rewards=false",
+        "batch_size_run=20",
+    ]
     words += ["hidden_dim=16", "critic_hidden_dim=32", "critic_update_by=batch", "target_update_interval_or_tau=0.1"]
     experiment = make_experiment(algorithm, *words, "entropy_coef=0", "returns=td_lambda", "epsilon_start=0.01",
                                  "epsilon_finish=0.01")  # fmt: skip
-    sink = iterate(experiment, 40)
+    sink = iterate(experiment, 25)
     assert "imitation_loss" in sink.learner_metrics[-1][2]
     team = experiment.teams["agents"]
     batch = experiment.runner.collect({"agents": team.guide}, 40, t_env=0)[0]["agents"]
