@@ -32,7 +32,8 @@ def sample_joint(
         return credit.sample_joint(log_pi, **named)
     probs = probabilities(log_pi.detach())
     wanted = probs.new_ones(probs.shape[:2], dtype=torch.bool) if real is None else real
-    if int((probs.count_nonzero((2, 3)) * wanted).sum()) > MOST * probs.numel():
+    share = int(wanted.sum()) / max(wanted.numel(), 1)
+    if share > MOST and share * int(probs.count_nonzero()) > MOST * probs.numel():
         return credit.sample_joint(log_pi, **named)
     given = probs.flatten(0, 1).contiguous().numpy(), wanted.flatten().contiguous().numpy()
     out = np.empty((len(given[0]), n_samples - (executed is not None), probs.shape[2]), np.int64)

@@ -224,6 +224,8 @@ class EpisodeBatch(Steps):
     @cached_property
     def deciding(self) -> Packing | None:
         """Every agent's rows up to its last choice, for policies: the dead have none. Else as :attr:`packing`."""
+        if self.mask.is_cpu and bool(self.choices.all()):
+            return self.packing
         return until_last(self.choices & self.rows.unsqueeze(-1), self.rows, self.packing)
 
     @cached_property

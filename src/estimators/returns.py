@@ -96,9 +96,9 @@ def n_step_returns(*, rewards: Tensor, discounts: Tensor, values: Tensor, n: int
     returns = rewards + discounts * values[:, 1:]
     base = rewards + discounts * (1 - continues) * values[:, 1:]
     carry = discounts * continues
+    first, last, carried = base[:, :-1], base[:, -1:], carry[:, :-1]
     for _ in range(min(n, rewards.shape[1]) - 1):
-        following = torch.cat([returns[:, 1:], torch.zeros_like(returns[:, :1])], dim=1)
-        returns = base + carry * following
+        returns = torch.cat([torch.addcmul(first, carried, returns[:, 1:]), last], dim=1)
     return returns
 
 

@@ -58,45 +58,43 @@ def taken(z: Tensor, weight: Tensor, bias: Tensor, actions: Tensor) -> Tensor:
     return (F.relu(z) * weight[actions]).sum(-1) + bias[actions]
 
 
-def over_samples(parts: Parts, weight: Tensor, bias: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def over_samples(parts: Parts, weight: Tensor, bias: Tensor, of_action: Tensor, of_pi: Tensor) -> Tensor:
     """A second layer behind :func:`first_layer`, over its samples, block by block; without a gradient.
 
     Args:
         parts: what :func:`first_layer` is given.
         weight, bias: the layer's, [H, H] and [H].
-        chosen: [S, A', H], what its output is multiplied by where the error is told.
+        of_action, of_pi: [S, A', H], by which its output y = relu(layer) is multiplied.
 
     Returns:
-        the mean of relu(layer) over samples and that of the first sample, [S, A', H]; the standard error of the mean of
-        chosen . relu(layer), [S, A'].
+        [S, A', 4]: the mean of y . of_action over samples, the standard error of the mean of y . (of_action - of_pi),
+        the mean of y . of_pi, and y . of_action of the first sample.
     """
     own, numbers, shared, table, joint, agents = parts
     n_steps, n_own, size = own.shape
     n_samples = joint.shape[1]
     if not has_kernels(own):
         hidden = F.relu(F.linear(first_layer(*parts), weight, bias))
-        each = (hidden * chosen.unsqueeze(2)).sum(-1)
-        error = each.std(2) / n_samples**0.5 if n_samples > 1 else torch.zeros_like(each[:, :, 0])
-        return hidden.mean(2), hidden[:, :, 0], error
-    mean, first, error = torch.empty_like(own), torch.empty_like(own), own.new_empty(n_steps, n_own)
-    arrays = [x.contiguous().numpy() for x in (own, numbers, shared, table, joint, agents, chosen)]
-    rows = [arrays[k] for k in (0, 2, 4, 6)] + [mean.numpy(), first.numpy(), error.numpy()]
+        taken, expected = ((hidden * x.unsqueeze(2)).sum(-1) for x in (of_action, of_pi))  # [S, A', M]
+        spread = (taken - expected).std(2) if n_samples > 1 else torch.zeros_like(taken[:, :, 0])
+        error = spread / n_samples**0.5
+        return torch.stack([taken.mean(2), error, expected.mean(2), taken[:, :, 0]], -1)
+    result = own.new_empty(n_steps, n_own, 4)
+    arrays = [x.contiguous().numpy() for x in (own, numbers, shared, table, joint, agents, of_action, of_pi)]
+    rows = [arrays[k] for k in (0, 2, 4, 6, 7)] + [result.numpy()]
     block = max(1, BLOCK // (n_own * n_samples * size))
     hidden, product = (own.new_empty(block * n_own * n_samples, size) for _ in range(2))
-    scratch, columns = own.new_empty(size + n_samples).numpy(), weight.t()
+    scratch, each, columns = own.new_empty(3, size).numpy(), own.new_empty(n_samples).numpy(), weight.t()
     for start in range(0, n_steps, block):
-        part_own, part_shared, part_joint, part_chosen, *out = (x[start : start + block] for x in rows)
+        part_own, part_shared, part_joint, *others = (x[start : start + block] for x in rows)
         n = len(part_own) * n_own
         h, z = hidden[: n * n_samples], product[: n * n_samples]
         as_steps = h.numpy().reshape(len(part_own), n_own, n_samples, size)
-        kernels.first_layer(
-            part_own, arrays[1], part_shared, arrays[3], part_joint, arrays[5], as_steps, scratch[:size]
-        )
+        kernels.first_layer(part_own, arrays[1], part_shared, arrays[3], part_joint, arrays[5], as_steps, scratch[0])
         torch.mm(h, columns, out=z)
-        flat = [x.reshape(n, *x.shape[2:]) for x in (part_chosen, *out)]
-        as_rows = z.numpy().reshape(n, n_samples, size)
-        kernels.over_samples(as_rows, bias.numpy(), *flat, scratch[:size], scratch[size:])
-    return mean, first, error
+        flat = [x.reshape(n, *x.shape[2:]) for x in others]
+        kernels.over_samples(z.numpy().reshape(n, n_samples, size), bias.numpy(), *flat, scratch, each)
+    return result
 
 
 def _first(own: Tensor, numbers: Tensor, shared: Tensor, table: Tensor, joint: Tensor, agents: Tensor) -> Tensor:

@@ -169,50 +169,57 @@ def taken_back(
 
 
 @vector_kernel
+def dot(first: np.ndarray, second: np.ndarray, terms: np.ndarray) -> np.float32:
+    """Their product; ``terms`` is scratch."""
+    for k in range(len(terms)):
+        terms[k] = first[k] * second[k]
+    return add_up(terms)
+
+
+@vector_kernel
 def over_samples(
     z: np.ndarray,
     bias: np.ndarray,
-    weights: np.ndarray,
-    mean: np.ndarray,
-    first: np.ndarray,
-    error: np.ndarray,
-    terms: np.ndarray,
+    of_action: np.ndarray,
+    of_pi: np.ndarray,
+    out: np.ndarray,
+    scratch: np.ndarray,
     each: np.ndarray,
 ) -> None:
-    """Of relu(z + bias): its mean over samples, the first sample's, and the standard error of the mean of weights . it.
+    """Products of y = relu(z + bias), a vector for every sample, with two weights of each row.
 
     Args:
         z: float32 [N, M, H].
         bias: float32 [H].
-        weights: float32 [N, H].
-        mean, first: float32 [N, H], are written.
-        error: float32 [N], is written; 0 for one sample.
-        terms, each: float32 [H] and [M], scratch.
+        of_action, of_pi: float32 [N, H], a and p.
+        out: float32 [N, 4], is written: mean y . a; standard error of the mean of y . (a - p), 0 for one sample;
+            mean y . p; y . a of the first sample.
+        scratch, each: float32 [3, H] and [M].
     """
     n_rows, n_samples, size = z.shape
-    share = ONE / np.float32(n_samples)
+    share, terms, total, difference = ONE / np.float32(n_samples), scratch[0], scratch[1], scratch[2]
     for r in range(n_rows):
-        to, one, w = mean[r], first[r], weights[r]
+        act, pi, to = of_action[r], of_pi[r], out[r]
         for k in range(size):
-            to[k] = ZERO
+            difference[k] = act[k] - pi[k]
+            total[k] = ZERO
         centre = ZERO
         for m in range(n_samples):
             x = z[r, m]
             for k in range(size):
                 y = x[k] + bias[k]
                 terms[k] = ZERO if y <= ZERO else y
-                to[k] += terms[k]
-            if m == 0:
-                for k in range(size):
-                    one[k] = terms[k]
+                total[k] += terms[k]
             for k in range(size):
-                terms[k] *= w[k]
+                terms[k] *= difference[k]
             each[m] = add_up(terms)
             centre += each[m]
-        for k in range(size):
-            to[k] *= share
+            if m == 0:
+                to[3] = dot(total, act, terms)
+        to[0] = dot(total, act, terms) * share
+        to[2] = dot(total, pi, terms) * share
         centre *= share
         squares = ZERO
         for m in range(n_samples):
             squares += (each[m] - centre) * (each[m] - centre)
-        error[r] = np.sqrt(squares / np.float32(max(n_samples * (n_samples - 1), 1)))
+        to[1] = np.sqrt(squares / np.float32(max(n_samples * (n_samples - 1), 1)))

@@ -121,13 +121,14 @@ class CounterfactualCritic(nn.Module):
         """
         weight, bias = self.fc3.weight, self.fc3.bias
         pi, actions = pi.flatten(0, 1), actions.flatten(0, 1)
-        of_pi, of_action = pi @ weight, weight[actions]  # [S, A', H]
-        constant, chosen = pi @ bias, bias[actions]
-        parts = self._first(own, shared, joint_actions)
-        mean, first, error = over_samples(parts, self.fc2.weight, self.fc2.bias, of_action - of_pi)
-        value = (mean * of_pi).sum(-1) + constant
-        advantage = (mean * of_action).sum(-1) + chosen - value
-        judged = torch.stack([advantage, error, value, (first * of_action).sum(-1) + chosen], -1)
+        of_pi, of_action = pi @ weight, F.embedding(actions, weight)  # [S, A', H]
+        constant, chosen = pi @ bias, bias.take(actions)
+        products = over_samples(
+            self._first(own, shared, joint_actions), self.fc2.weight, self.fc2.bias, of_action, of_pi
+        )
+        taken, error, expected, first = products.unbind(-1)
+        value = expected + constant
+        judged = torch.stack([taken + chosen - value, error, value, first + chosen], -1)
         return judged.view(*own.shape[:3], 4)
 
     def enumerate(self, own: Tensor, shared: Tensor, partner_actions: Tensor) -> Tensor:
