@@ -29,6 +29,7 @@ from learners.base import LearnerSettings
 from learners.replayed import ReplayLearner, ReplaySettings
 from modules.mixers.mixers import IndependentMixer, QMixer, VDNMixer
 from modules.mixers.qplex import DuplexMixer
+from modules.sparse_rows import LARGE, LiveColumns
 
 
 class DoubleQSettings(ReplaySettings):
@@ -66,7 +67,7 @@ class Seen:
     """What an update has computed of a batch before its loss.
 
     Attributes:
-        inputs: of the agents' networks, [1, R, A, I].
+        inputs: of the agents' networks, [1, R, A, I]; many of them as ``modules.sparse_rows.LiveColumns``.
         q: of the steps' own rows, [1, P, A, U], with gradient.
         state, available: of these rows.
         lagging: gives the target network's values of the following rows, [1, P, A, U]; computed when first asked for.
@@ -76,7 +77,7 @@ class Seen:
         t_env: environment steps so far.
     """
 
-    inputs: Tensor
+    inputs: Any
     q: Tensor
     state: Tensor
     available: Tensor
@@ -170,11 +171,9 @@ class QLearner(ReplayLearner):
         """Q_tot of what was done, with gradient: [1, P, R]."""
         return self.mix(self.mixer, seen.q, batch.actions, seen.available, seen.state)
 
-    def values_of(
-        self, agents: nn.Module, inputs: Tensor, batch: RowBatch, which: Callable[[Tensor], Tensor]
-    ) -> Tensor:
+    def values_of(self, agents: nn.Module, inputs: Any, batch: RowBatch, which: Callable[[Tensor], Tensor]) -> Tensor:
         """What networks like the agents' say of those rows that ``which`` takes; without memory they see no others."""
-        if self.controller.settings.use_rnn:
+        if self.controller.settings.use_rnn or not isinstance(inputs, Tensor):
             return which(agents(inputs, sizes=batch.sizes))
         return agents(which(inputs), sizes=batch.sizes)
 
@@ -195,6 +194,8 @@ class QLearner(ReplayLearner):
 
     def _see(self, batch: RowBatch, t_env: int) -> Seen:
         inputs = self.controller.inputs(batch)
+        if inputs.numel() >= LARGE and getattr(self.controller.agents, "takes_sparse", False):
+            inputs = LiveColumns.of(inputs)
         q = self.controller.agents(inputs, sizes=batch.sizes)
 
         @cache

@@ -116,7 +116,12 @@ class LiveColumns:
 
     def through(self, layer: nn.Linear) -> Tensor:
         """As :meth:`SparseRows.through`."""
-        return F.linear(self._x.flatten(0, -2), layer.weight.index_select(1, self._columns), layer.bias)
+        x, weight = self.narrow(layer.weight)
+        return F.linear(x, weight, layer.bias)
+
+    def narrow(self, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """The rows [N, I'] and a weight's columns [O, I'] for them."""
+        return self._x.flatten(0, -2), weight.index_select(1, self._columns)
 
 
 def _has_kernels(x: Tensor) -> bool:

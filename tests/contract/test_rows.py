@@ -7,6 +7,8 @@ import torch
 
 from contract_helpers import iterate
 from core.packing import Packing
+from learners import q_learner
+from modules.sparse_rows import LiveColumns
 
 LIMIT = "env_args.limit=9"
 REPLAYED = [
@@ -76,6 +78,24 @@ def test_replayed_rows_teach_what_padded_episodes_do(make_experiment, monkeypatc
                 batch = team.replay.sample(16)
                 assert (~batch.mask).any() or "env_args.limit=1" in words
             results.append(learned(team, batch))
+    assert_same(*results)
+
+
+@pytest.mark.parametrize("case", ["qmix", "iql use_rnn=true", "wqmix_cw"])
+def test_inputs_of_many_agents_without_their_zero_columns_teach_the_same(make_experiment, monkeypatch, case):
+    algorithm, *words = case.split()
+    results = []
+    for large in (1, 1 << 40):
+        experiment = make_experiment(algorithm, LIMIT, "batch_size=16", "env_args.ends=mixed", *words)
+        iterate(experiment, 5)
+        team = experiment.teams["agents"]
+        batch = team.learner.draw(team.replay)
+        batch.obs[..., 1:] = 0  # most columns
+        with monkeypatch.context() as patched:
+            patched.setattr(q_learner, "LARGE", large)
+            results.append(learned(team, batch))
+            narrow = isinstance(team.learner._see(batch, 0).inputs, LiveColumns)
+            assert narrow == (large == 1)
     assert_same(*results)
 
 

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from modules.mixers import mixers
 from modules.mixers.central import CentralMixer
 from modules.mixers.mixers import QMixer
 from modules.mixers.qplex import DuplexMixer
@@ -128,6 +129,18 @@ def test_qmix_as_one_node_equals_its_operators(monotonic):
         torch.testing.assert_close(one.double(), other, rtol=1e-4, atol=2e-6)
     with torch.no_grad():
         assert torch.equal(ours(every[0][..., 0], state), results[0][0])
+
+
+def test_columns_of_a_large_state_that_are_zero_throughout_change_nothing(monkeypatch):
+    mixer, q = QMixer(6, A, embed_dim=5, hypernet_layers=2, hypernet_embed=6), torch.randn(4, 2, A, requires_grad=True)
+    state, results = torch.randn(4, 2, 6) * torch.tensor([1.0, 0.0, 1.0, 0.0, 0.0, 1.0]), []
+    for large in (1, 1000):
+        monkeypatch.setattr(mixers, "LARGE", large)
+        total = mixer(q, state)
+        results.append([total, *torch.autograd.grad(total.square().sum(), [q, *mixer.parameters()])])
+    for one, other in zip(*results, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
+    assert (results[0][2][:, 1] == 0).all()
 
 
 def test_qmix_without_anything_on_one_side():

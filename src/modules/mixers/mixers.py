@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from modules.first_linear import FirstLinear
 from modules.mixers.mixing import can_mix, mixing
 from modules.rows import linear
+from modules.sparse_rows import LARGE, LiveColumns
 
 
 class QMixer(nn.Module):
@@ -52,8 +53,12 @@ class QMixer(nn.Module):
     def forward(self, q: Tensor, state: Tensor) -> Tensor:
         """The agents' chosen Q-values [B, T, A] and state [B, T, S] -> Q_tot [B, T, 1]."""
         if self.hypernet_layers == 2 and can_mix(q, state):
-            nets = [self.first, self.weight_1, self.weight_2, self.value]
-            total = mixing(q.flatten(0, -2), state.flatten(0, -2), nets, monotonic=self.monotonic)
+            state, weight = state.flatten(0, -2), self.first.weight
+            if state.numel() >= LARGE and isinstance(live := LiveColumns.of(state), LiveColumns):
+                state, weight = live.narrow(weight)
+            nets = [self.weight_1, self.weight_2, self.value]
+            parameters = [weight, self.first.bias, *(one for net in nets for one in (net.weight, net.bias))]
+            total = mixing(q.flatten(0, -2), state, parameters, monotonic=self.monotonic)
             return total.view(*q.shape[:-1], 1)
         weight_1, weight_2, value, bias_1 = linear(self.first, state).split(self.first_sizes, dim=-1)
         if self.hypernet_layers == 2:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from modules.mixers.mixing_kernels import mix_backward, mix_forward, relu_backward
@@ -20,17 +20,16 @@ def can_mix(q: Tensor, state: Tensor) -> bool:
     return q.dtype == state.dtype == torch.float32 and q.device.type == "cpu" and not torch.jit.is_tracing()
 
 
-def mixing(q: Tensor, state: Tensor, nets: list[nn.Linear], *, monotonic: bool) -> Tensor:
+def mixing(q: Tensor, state: Tensor, parameters: list[Tensor], *, monotonic: bool) -> Tensor:
     """Q_tot [P, 1].
 
     Args:
         q: [P, A].
         state: [P, S].
-        nets: the first layer, to [2 H + 2 E] (of the hypernetworks of both weights, of the value, and the bias), the
-            hypernetworks' second layers, to [A E] and [E], and the value's, to [1].
+        parameters: weights and biases of the first layer, to [2 H + 2 E] (of the hypernetworks of both weights, of the
+            value, and the bias), of the hypernetworks' second layers, to [A E] and [E], and of the value's, to [1].
         monotonic: absolute values of the weights count.
     """
-    parameters = [parameter for net in nets for parameter in (net.weight, net.bias)]
     if torch.is_grad_enabled():
         return _Mixing.apply(monotonic, q, state, *parameters)
     return _forward(monotonic, q, state, *parameters)[0]
