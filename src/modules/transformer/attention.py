@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from core.errors import UserError
+from modules.transformer.attending import attend
 
 
 def dense(n_in: int, n_out: int, *, activated: bool = False) -> nn.Linear:
@@ -55,7 +54,6 @@ class Attention(nn.Module):
     def __init__(self, width: int, n_heads: int) -> None:
         super().__init__()
         self.n_heads = n_heads
-        self.scale = 1 / math.sqrt(width // n_heads)
         self.query = dense(width, width)
         self.memory = dense(width, 2 * width)  # keys and values in one product
         for half in self.memory.weight.detach().chunk(2):
@@ -68,14 +66,7 @@ class Attention(nn.Module):
 
     def attend(self, query: Tensor, memory: Tensor, hidden: Tensor | None = None) -> Tensor:
         """The same from what ``query`` [N, Q, D] and ``memory`` [N, K, 2 D] gave."""
-        key, value = (self._heads(part) for part in memory.chunk(2, -1))
-        seen = None if hidden is None else ~hidden
-        mixed = F.scaled_dot_product_attention(self._heads(query), key, value, attn_mask=seen)
-        return self.project(mixed.transpose(1, 2).flatten(2))
-
-    def _heads(self, x: Tensor) -> Tensor:
-        """[N, K, D] -> [N, heads, K, D / heads]."""
-        return x.unflatten(-1, (self.n_heads, -1)).transpose(1, 2)
+        return self.project(attend(query, memory, hidden, self.n_heads))
 
 
 class EncoderBlock(nn.Module):
