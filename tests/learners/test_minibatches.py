@@ -26,6 +26,7 @@ def test_parts_of_tensors_tuples_and_batches(world):
 def test_what_was_read_of_a_batch_once_is_handed_to_its_parts(world):
     batch, rows = world.batch([[0, 1, 2]] * 4, [2] * 4, [True] * 4, masked=False), rows_of(4)
     batch.kept["reader"], batch.kept["other"] = batch.obs + 1, "no tensor"
+    batch.kept["packed"] = batch.obs.flatten(0, 1).unsqueeze(0)
     for k, part in enumerate(minibatches(batch, rows)):
         assert part.kept.keys() == {"reader"}
         assert torch.equal(part.kept["reader"], batch.obs[rows[k]] + 1)
