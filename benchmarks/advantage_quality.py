@@ -23,7 +23,7 @@ import argparse
 import copy
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
@@ -85,9 +85,8 @@ class Estimates:
 def parts(learner: ASAELearner, it: Iteration) -> dict[str, torch.Tensor]:
     """A, V, R and GAE of executed actions: name -> [B, T, A]."""
     found: dict[str, list[torch.Tensor]] = {}
-    for rows in torch.arange(it.batch.n_episodes).split(AT_ONCE):
-        part = it.episodes(rows)
-        result = learner.judge(part)
+    for part in it.minibatches(torch.arange(it.batch.n_episodes).split(AT_ONCE)):
+        result = learner.judge(replace(part, inputs=learner.critic.inputs(part.batch)))
         taken = result.first
         known = {
             "rewards": part.rewards.expand_as(taken),
