@@ -14,8 +14,9 @@ OVER = ("Z", "X")  # states of tasks that run no more: nobody has asked how they
 def identity(pid: int | None = None) -> dict[str, Any]:
     """Return what tells a process (this one) from every other one there was or will be, plain JSON.
 
-    Keys: "place", the boot of its machine with its spaces of process numbers and of time; "pid"; "started", in clock
-    ticks since that boot. Empty where the system does not say (it is no Linux).
+    Keys: "place", the boot of its machine with its spaces of process numbers and of time, and the machine's name
+    (copies of a virtual machine share a boot); "pid"; "started", in clock ticks since that boot. Empty where the
+    system does not say: it is no Linux, or its /proc is another container's.
     """
     pid = os.getpid() if pid is None else pid
     try:
@@ -30,20 +31,25 @@ def has_ended(one: Mapping[str, Any]) -> bool:
     Processes of other machines, and of other containers of this one, are such that nobody here can know of.
     """
     try:
-        if one["place"] != _place():
-            return False
-        os.kill(one["pid"], 0)
-        another = _fields(PROC / str(one["pid"]))[19] != one["started"]  # has its number now
-        return another or all(state in OVER for state in _states(one["pid"]))
-    except ProcessLookupError:
-        return True
-    except (OSError, KeyError, TypeError):  # another user's, or no such record
+        return one["place"] == _place() and _is_over(one["pid"], one["started"])
+    except (OSError, KeyError, TypeError, OverflowError):  # another user's, or no such record
         return False
 
 
+def _is_over(pid: int, started: str) -> bool:
+    try:
+        os.kill(pid, 0)
+        now = _fields(PROC / str(pid))[19]
+    except ProcessLookupError:
+        return True
+    return now != started or all(state in OVER for state in _states(pid))  # another has its number, or nobody asks
+
+
 def _place() -> list[str]:
+    if os.readlink(PROC / "self") != str(os.getpid()):
+        raise FileNotFoundError(f"{PROC} has not the process numbers that there are here")
     boot = (PROC / "sys/kernel/random/boot_id").read_text().strip()
-    return [boot, *(os.readlink(PROC / "self/ns" / space) for space in ("pid", "time"))]
+    return [boot, *(os.readlink(PROC / "self/ns" / space) for space in ("pid", "time")), os.uname().nodename]
 
 
 def _fields(folder: Path) -> list[str]:

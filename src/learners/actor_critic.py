@@ -104,7 +104,7 @@ class ActorCriticLearner(BaseLearner):
 
     @property
     def surrogate(self) -> Surrogate | None:
-        """What the actors minimise at the executed actions; None: :meth:`objective` is of others too."""
+        """What the actors minimise at executed actions; None, or an objective that is stated later: that says it."""
         return Surrogate("policy_gradient")
 
     def of_executed(self, it: Iteration, advantages: Tensor) -> Tensor:
@@ -259,7 +259,7 @@ class ActorCriticLearner(BaseLearner):
         return advantages, metrics
 
     def _improve(self, it: Iteration, policy: Policy, advantages: Tensor, entropy_coef: float) -> Metrics:
-        if self.surrogate is None:
+        if self.surrogate is None or self.stated("surrogate", "objective") == "objective":
             per_decision, metrics = self.objective(it, policy, advantages)
             found = improvement_of(policy.executed, policy.entropy, it.weights, per_decision, entropy_coef)
         else:

@@ -87,6 +87,11 @@ class BaseLearner:
         self._limits: tuple[Tensor, Tensor] | None = None
 
     @classmethod
+    def stated(cls, *names: str) -> str:
+        """Which of these attributes was stated last: by the leaf, else above it; of equals the first."""
+        return next(name for one in cls.__mro__ for name in names if name in vars(one))
+
+    @classmethod
     def learns_individual_rewards(cls, settings: Any) -> bool:
         """Whether it can learn from a reward for each agent with these settings."""
         return cls.individual_rewards

@@ -41,7 +41,7 @@ def test_a_number_that_another_process_has_now(child):
     assert has_ended(identity(child.pid) | {"started": "1"})
 
 
-@pytest.mark.parametrize("place", [0, 1, 2])
+@pytest.mark.parametrize("place", [0, 1, 2, 3])
 def test_nobody_knows_of_other_boots_and_containers(child, place):
     known = identity(child.pid)
     child.kill()
@@ -55,6 +55,7 @@ def test_records_that_say_nothing(record):
     assert not has_ended(record)
     if "place" in record:
         assert not has_ended(identity() | {"pid": "nonsense"})
+        assert not has_ended(identity() | {"pid": 2**80})
 
 
 def test_a_process_of_another_user_is_not_looked_into(monkeypatch):
@@ -69,3 +70,27 @@ def test_where_there_is_no_such_record_nothing_is_said(monkeypatch, tmp_path):
     monkeypatch.setattr(processes, "PROC", tmp_path)
     assert identity() == {}
     assert not has_ended({"place": [], "pid": os.getpid(), "started": "1"})
+
+
+def test_process_numbers_of_another_container_say_nothing(monkeypatch, child, tmp_path):
+    """A /proc that was mounted outside has other processes under these numbers."""
+    known = identity(child.pid)
+    for entry in ("sys", str(child.pid)):
+        (tmp_path / entry).symlink_to(f"/proc/{entry}")
+    (tmp_path / "self").symlink_to(str(child.pid))
+    monkeypatch.setattr(processes, "PROC", tmp_path)
+    assert identity(child.pid) == {}
+    child.kill()
+    child.wait()
+    assert not has_ended(known)
+
+
+def test_a_thread_that_ends_while_it_is_looked_at_proves_nothing(monkeypatch, child):
+    def gone(folder):
+        if folder.parent.name == "task":
+            raise ProcessLookupError
+        return real(folder)
+
+    known, real = identity(child.pid), processes._fields
+    monkeypatch.setattr(processes, "_fields", gone)
+    assert not has_ended(known)

@@ -26,14 +26,12 @@ class ValueTable(nn.Module):
         return torch.einsum("btas,sa->bta", inputs[..., : len(self.values)], self.values).unsqueeze(-1)
 
 
-def make(world, *, seed=0, sharing="full", reward_dim=1, **settings):
+def make(world, *, seed=0, sharing="full", reward_dim=1, learner=PPOLearner, **settings):
     torch.manual_seed(seed)
     acting = ControllerSettings(obs_agent_id=False, use_rnn=False, parameter_sharing=sharing)
     spec = world.spec if reward_dim == 1 else world.individual
     controller = BasicController(spec, acting, generators=world.generators())
-    return PPOLearner(
-        spec, PPOSettings(learner="ppo_learner", **{**BASE, **settings}), controller, reward_dim=reward_dim
-    )
+    return learner(spec, PPOSettings(learner="ppo_learner", **{**BASE, **settings}), controller, reward_dim=reward_dim)
 
 
 def tabular(world, learner, values=None, seed=5):
@@ -69,6 +67,25 @@ def slow_gae(batch, values, b, a, lam):
         )
         out.insert(0, following)
     return out
+
+
+class Doubled(PPOLearner):
+    """As somebody may extend it: with an objective of its own."""
+
+    def objective(self, it, policy, advantages):
+        loss, metrics = super().objective(it, policy, advantages)
+        return 2 * loss, metrics | {"doubled": 1.0}
+
+
+@pytest.mark.parametrize("settings", [A2C, {"epochs": 1}])
+def test_an_objective_that_a_leaf_states_counts_more_than_a_surrogate_above_it(world, settings):
+    batch, found = world.some_batch(), []
+    for learner in (PPOLearner, Doubled):
+        own = tabular(world, make(world, learner=learner, **settings))
+        found.append((gradients(own, batch), own.train(batch, t_env=0)))
+    (plain, told), (doubled, more) = found
+    torch.testing.assert_close(doubled, [2 * one for one in plain])
+    assert more.keys() - told.keys() == {"doubled"}
 
 
 @pytest.mark.parametrize("lam", [0.0, 0.95, 1.0])
