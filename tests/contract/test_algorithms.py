@@ -355,14 +355,16 @@ def test_what_acted_is_what_the_learner_believes(make_experiment, algorithm, kin
     experiment = make_experiment(algorithm, *words)
     controller = experiment.controllers["agents"]
     acted = []
-    original = controller.agents.step
+    original = controller._choose
 
-    def spy(x, h):
-        out = original(x, h)
-        acted.append(out[0].clone())
-        return out
+    def spy(available, select):
+        def seen(values, available):
+            acted.append(values.clone())
+            return select(values, available)
 
-    controller.agents.step = spy
+        return original(available, seen)
+
+    controller._choose = spy
     batch = experiment.runner.collect(experiment.controllers, 4, t_env=30)[0]["agents"]
     values = controller.forward(batch).values
     for t in range(batch.n_steps):

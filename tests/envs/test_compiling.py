@@ -35,7 +35,9 @@ def load_module(name, path, text):
     spec = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    spec.loader.exec_module(module)
+    exec(
+        compile(text, path, "exec"), module.__dict__
+    )  # no bytecode is kept: it would be taken for a version as long and as old
     return module
 
 
