@@ -31,6 +31,11 @@ def mean_abs(x: Tensor, mask: Tensor | None) -> Tensor:
     return masked_mean(x.abs(), mask)
 
 
+def mean_error(x: Tensor, y: Tensor, mask: Tensor | None) -> Tensor:
+    """Mean of |x - y|; the arguments are those of :func:`mean_square`."""
+    return mean_abs(x - y, mask)
+
+
 def mean_square(x: Tensor, y: Tensor, mask: Tensor | None) -> Tensor:
     """Mean of (x - y)^2; the arguments are those of :func:`masked_mean`, of one shape or to be expanded to it."""
     if mask is None and x.shape == y.shape:

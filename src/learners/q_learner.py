@@ -24,7 +24,7 @@ from core.kinds import UNIT
 from core.metrics import Later
 from core.row_batch import RowBatch
 from core.settings import Section
-from estimators.masked import masked_mean, mean_abs, mean_square
+from estimators.masked import masked_mean, mean_error, mean_square
 from learners.base import LearnerSettings
 from learners.replayed import ReplayLearner, ReplaySettings
 from modules.mixers.mixers import IndependentMixer, QMixer, VDNMixer
@@ -235,11 +235,7 @@ def chosen(q: Tensor, actions: Tensor) -> Tensor:
 def td_metrics(batch: EpisodeBatch | RowBatch, values: Tensor, target: Tensor) -> Metrics:
     """Of values and their targets, [B, T, R] each."""
     return {
-        "td_error_abs": Later(_error, values, target, batch.mask),
+        "td_error_abs": Later(mean_error, values, target, batch.mask),
         "q_taken_mean": Later(masked_mean, values, batch.mask),
         "target_mean": Later(masked_mean, target.expand_as(values), batch.mask),
     }
-
-
-def _error(values: Tensor, target: Tensor, mask: Tensor) -> Tensor:
-    return mean_abs(values - target, mask)

@@ -17,7 +17,7 @@ from core.data import EpisodeBatch, Metrics
 from core.metrics import Later
 from core.packing import Packing
 from estimators.credit import Marginal
-from estimators.masked import masked_mean, mean_abs
+from estimators.masked import masked_mean, mean_error
 from estimators.returns import continues_from_mask, lambda_returns, n_step_returns
 from learners.base import BaseLearner, LearnerSettings
 from learners.minibatches import Rows, minibatches
@@ -187,7 +187,7 @@ class CriticPart:
         """What is told of a loss; the arguments are those of :meth:`descend`."""
         return {
             "critic_loss": loss.detach(),
-            "td_error_abs": Later(_mean_error, taken, target, mask),
+            "td_error_abs": Later(mean_error, taken, target, mask),
             "q_taken_mean": Later(masked_mean, taken, mask),
             "target_mean": Later(masked_mean, target, mask),
         }
@@ -271,10 +271,6 @@ class ActionValues(CriticPart):
             taken: [B, T, A].
         """
         return expected, taken
-
-
-def _mean_error(taken: Tensor, target: Tensor, mask: Tensor) -> Tensor:
-    return mean_abs(taken - target, mask)
 
 
 def mean_metrics(passes: list[Metrics]) -> Metrics:
